@@ -1,0 +1,121 @@
+import { pino } from "pino";
+import { marketConfigSchema } from "@flashloan/devnet/config";
+import type { Deployment } from "@flashloan/devnet/deployment";
+import { startMarket } from "@flashloan/devnet/market";
+import { connectWebSocket } from "@flashloan/evm/json-rpc";
+import { readConfig } from "@flashloan/shared/config";
+import { FlashloanError } from "@flashloan/shared/errors";
+import { Lifecycle, type Running } from "@flashloan/shared/lifecycle";
+import { createLogger, type Logger } from "@flashloan/shared/log";
+import type { EventBus } from "@flashloan/shared/ports/event-bus";
+import { endChain, ensureChain, newChain } from "./chain.ts";
+import { DataFolder, type Endpoints } from "./data-folder.ts";
+import { startServices, type Services } from "./services.ts";
+
+/** How the embedded platform is started. */
+export interface PlatformOptions {
+  readonly dataDir: string;
+  /** Archive what is there and begin anew. */
+  readonly fresh: boolean;
+  /** Seed of the simulated market. */
+  readonly seed: number;
+  /** Leave the chain running when the platform stops. */
+  readonly keepChain: boolean;
+  /** Port of the chain; 0 picks a free one. */
+  readonly chainPort: number;
+  readonly blockTimeS: number;
+  /** Variables of the services' configuration schemas (RISK_…, EXECUTOR_…), over the embedded defaults. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Called with each step of the start, for people. */
+  readonly progress: (what: string) => void;
+}
+
+/** The running platform. */
+export interface Platform extends Running {
+  readonly endpoints: Endpoints;
+  readonly deployment: Deployment;
+  readonly bus: EventBus;
+  /** What happened to the data folder and the chain at the start, for people. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Runs the whole platform in this process (the chain is a process of its own): the chain with the real protocols,
+ * every service as a real gRPC server on loopback, and the simulated market.
+ * @throws FlashloanError data_folder_unusable, data_folder_locked, devnet_failed, port_taken, config_invalid
+ */
+export async function startPlatform(options: PlatformOptions): Promise<Platform> {
+  const lifecycle = new Lifecycle();
+  const notes: string[] = [];
+  const activity = readConfig(marketConfigSchema, options.environment);
+  try {
+    const folder = DataFolder.open(options.dataDir);
+    lifecycle.onStop("data folder", () => folder.close());
+    const stamp = new Date().toISOString();
+    if (options.fresh) {
+      await endChain(folder);
+      const archived = folder.archive(stamp, "ledger and chain");
+      if (archived) notes.push(`--fresh: the old ledger is in ${archived}`);
+    }
+    const destination = pino.destination({ dest: folder.logPath, sync: true });
+    const level = options.environment["LOG_LEVEL"] ?? "info";
+    const log = (service: string): Logger => createLogger(service, level, destination);
+    const chainOptions = { port: options.chainPort, blockTimeS: options.blockTimeS, progress: options.progress };
+    const hadLedger = folder.hasLedger();
+    let chain = await ensureChain(folder, chainOptions);
+    if (chain.origin === "new" && hadLedger)
+      notes.push(
+        `the chain of the last run was lost; the old ledger is in ${folder.archive(stamp, "ledger")}, and a new one begins`,
+      );
+    if (chain.origin === "adopted")
+      notes.push(`the chain of the last run was still up (process ${chain.pid}): adopted`);
+
+    // Whatever fails from here on: a chain of ours is not left behind.
+    if (!options.keepChain) lifecycle.onStop("chain", () => endChain(folder));
+    const start = (): Promise<Services> => {
+      options.progress("starting the services");
+      const { environment, blockTimeS } = options;
+      const ledgerUrl = `pglite:${folder.ledgerPath}`;
+      return startServices({
+        chainUrl: chain.url,
+        deployment: chain.deployment,
+        ledgerUrl,
+        blockTimeS,
+        environment,
+        log,
+      });
+    };
+    let services: Services;
+    try {
+      services = await start();
+    } catch (error) {
+      // The chain is there, but not the one that the ledger knows, or it went back: say so, and begin anew.
+      if (!(error instanceof FlashloanError) || error.code !== "chain_mismatch" || chain.origin === "new") throw error;
+      await endChain(folder);
+      notes.push(
+        `${String(error.details["why"] ?? error.message)}; the old ledger is in ${folder.archive(stamp, "ledger and chain")}, and a new one begins`,
+      );
+      chain = await newChain(folder, chainOptions);
+      services = await start();
+    }
+    lifecycle.add("services", services);
+    options.progress("starting the simulated market");
+    const marketRpc = lifecycle.add("market's chain", await connectWebSocket(chain.url));
+    const marketLog = log("simulated-market");
+    const onError = (error: unknown): void => marketLog.warn({ error }, "market_step_failed");
+    const { DEVNET_WHALE_ACTIVITY: whaleActivity, DEVNET_RIVAL_ACTIVITY: rivalActivity } = activity;
+    const market = { seed: options.seed, whaleActivity, rivalActivity, onError };
+    lifecycle.add("market", await startMarket(marketRpc, chain.deployment, market));
+    folder.writeEndpoints(services.endpoints);
+    return {
+      endpoints: services.endpoints,
+      deployment: chain.deployment,
+      bus: services.bus,
+      notes,
+      stop: () => lifecycle.stop(),
+    };
+  } catch (error) {
+    await lifecycle.stop().catch(() => undefined);
+    throw error;
+  }
+}

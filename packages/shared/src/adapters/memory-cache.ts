@@ -1,0 +1,24 @@
+import { LRUCache } from "lru-cache";
+import type { Cache } from "../ports/cache.ts";
+
+const ENTRIES_MAX = 50_000;
+
+/** The cache of the embedded platform (`memory:`): bounded, least recently used goes first. */
+export function createMemoryCache(): Cache {
+  const entries = new LRUCache<string, string>({ max: ENTRIES_MAX });
+  return {
+    get: async (key) => entries.get(key),
+    set: async (key, value, ttlMs) => void entries.set(key, value, { ttl: ttlMs }),
+    delete: async (key) => void entries.delete(key),
+    increment: async (key, by, ttlMs) => {
+      const before = entries.get(key);
+      const remaining = before === undefined ? ttlMs : entries.getRemainingTTL(key);
+      const value = Number(before ?? 0) + by;
+      entries.set(key, String(value), { ttl: remaining });
+      return value;
+    },
+    isReachable: async () => true,
+    missed: () => 0,
+    stop: async () => entries.clear(),
+  };
+}

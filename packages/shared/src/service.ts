@@ -1,0 +1,36 @@
+import type { Clock } from "./clock.ts";
+import type { Running } from "./lifecycle.ts";
+import type { Logger } from "./log.ts";
+import type { EventBus } from "./ports/event-bus.ts";
+import type { LiveFeed } from "./ports/live-feed.ts";
+import type { ServiceName } from "./telemetry/declarations.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
+import type { Needs } from "./telemetry/readiness.ts";
+import type { Tracing } from "./telemetry/tracing.ts";
+
+/** What every service is given, whether it runs embedded or in a process of its own. */
+export interface ServiceContext {
+  /** Which service it is. */
+  readonly service: ServiceName;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly bus: EventBus;
+  readonly liveFeed: LiveFeed;
+  readonly metrics: Metrics;
+  readonly tracing: Tracing;
+  /** Folder with the certificates for gRPC, servers and clients alike; undefined: plain text. */
+  readonly tlsFolder: string | undefined;
+}
+
+/** A running service. */
+export interface Service extends Running {
+  /** `host:port` of its gRPC server. */
+  readonly address: string;
+  /** What it can't do its work without; while one is missing it is not ready. */
+  readonly needs: Needs;
+  /** What gRPC health checks answer. */
+  readonly setServing: (serving: boolean) => void;
+}
+
+/** Starts a service with its part of the configuration. */
+export type ServiceFactory<C> = (config: C, context: ServiceContext) => Promise<Service>;

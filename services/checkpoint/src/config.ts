@@ -1,0 +1,13 @@
+import { integerVariable, textVariable, type ConfigOf } from "@flashloan/shared/config";
+
+/** The environment of the checkpoint service. */
+export const checkpointConfigSchema = {
+  CHECKPOINT_HOST: textVariable("address that the gRPC server binds to", "127.0.0.1"),
+  CHECKPOINT_PORT: integerVariable(0, 65_535, 7001, "port of the gRPC server; 0 picks a free one"),
+  CHECKPOINT_DATABASE_URL: textVariable(
+    "where the ledger lives: pglite:FOLDER or postgres://user:password@host/database",
+    "pglite:.data/ledger",
+  ),
+};
+/** @see checkpointConfigSchema */
+export type CheckpointConfig = ConfigOf<typeof checkpointConfigSchema>;

@@ -1,0 +1,428 @@
+import { createHash } from "node:crypto";
+import { sql, type Kysely } from "kysely";
+import type { Clock } from "@flashloan/shared/clock";
+import { FlashloanError, isFailure, toFlashloanError } from "@flashloan/shared/errors";
+import type { Running } from "@flashloan/shared/lifecycle";
+import type { Database } from "@flashloan/shared/ports/database";
+import type { Metrics } from "@flashloan/shared/telemetry/metrics";
+import { inTrace } from "@flashloan/shared/telemetry/tracing";
+import { LEDGER_MIGRATIONS, type LedgerTables } from "./schema.ts";
+
+/** The largest payload of one record, in bytes. */
+export const PAYLOAD_BYTES_MAX = 256 * 1024;
+/** Requests that may wait for the next commit; more are refused, so that callers feel the pressure. */
+const WAITING_MAX = 10_000;
+/** What shares one commit at most: requests, their records (a statement takes 65,535 parameters) and their payloads. */
+const GROUP_MAX = 512;
+const GROUP_RECORDS_MAX = 4_000;
+const GROUP_BYTES_MAX = 8 * 1024 * 1024;
+/** SQLSTATE unique_violation. */
+const UNIQUE_VIOLATION = "23505";
+/** Records that a watcher may lag behind before it reads them from the tables again. */
+const WATCH_PAGE = 500;
+
+/** One record, as committed. */
+export interface LedgerRecord {
+  readonly position: bigint;
+  readonly streamId: string;
+  readonly sequence: bigint;
+  readonly state: string;
+  readonly terminal: boolean;
+  readonly payload: Uint8Array;
+  readonly committedAtMs: number;
+}
+
+/** Records to be appended to one stream, all or none. */
+export interface AppendCommand {
+  readonly streamId: string;
+  /** Sequence of the stream's newest record; 0 when there is none. */
+  readonly expectedSequence: bigint;
+  readonly idempotencyKey: string;
+  readonly records: readonly { readonly state: string; readonly terminal: boolean; readonly payload: Uint8Array }[];
+}
+
+/** Where an append ended up. */
+export interface Appended {
+  readonly sequence: bigint;
+  readonly position: bigint;
+  /** True when the same request had been appended before. */
+  readonly repeated: boolean;
+}
+
+/** A page of records; `next` asks for the following one. */
+export interface LedgerPage {
+  readonly records: readonly LedgerRecord[];
+  readonly next: bigint | undefined;
+}
+
+/** The append-only ledger: an append is answered when it is durable, and appends that wait together share a commit. */
+export interface Ledger extends Running {
+  /** Place of the newest record; 0 when there is none. */
+  readonly position: bigint;
+  /** @throws FlashloanError sequence_conflict, idempotency_conflict, payload_too_large, queue_full */
+  append(command: AppendCommand): Promise<Appended>;
+  latest(streamId: string): Promise<LedgerRecord | undefined>;
+  /** Records of a stream (or of all) after a position, in order. */
+  history(streamId: string | undefined, after: bigint, limit: number): Promise<LedgerPage>;
+  /** Newest record of each stream that has not ended, oldest stream first. */
+  listOpen(prefix: string, after: bigint, limit: number): Promise<LedgerPage>;
+  /** Every record after a position, then those to come, until the signal aborts. */
+  watch(after: bigint, signal: AbortSignal): AsyncGenerator<LedgerRecord>;
+}
+
+interface Waiting {
+  readonly command: AppendCommand;
+  readonly contentHash: Buffer;
+  readonly resolve: (appended: Appended) => void;
+  readonly reject: (error: FlashloanError) => void;
+}
+
+interface Head {
+  sequence: bigint;
+  terminal: boolean;
+  firstPosition: bigint;
+  latestPosition: bigint;
+}
+
+/**
+ * Opens the ledger in a database. One ledger at a time writes to a database.
+ * @throws FlashloanError service_unavailable while the schema is not there yet
+ */
+export async function openLedger(database: Database, clock: Clock, metrics: Metrics): Promise<Ledger> {
+  await database.ensureSchema(LEDGER_MIGRATIONS);
+  const db = database.kysely.withTables<LedgerTables>();
+  return new DatabaseLedger(db, clock, metrics, await readPosition(db));
+}
+
+async function readPosition(db: Kysely<LedgerTables>): Promise<bigint> {
+  const row = await db
+    .selectFrom("ledger_record")
+    .select((eb) => eb.fn.max("position").as("position"))
+    .executeTakeFirst();
+  return BigInt(row?.position ?? 0);
+}
+
+class DatabaseLedger implements Ledger {
+  readonly #db: Kysely<LedgerTables>;
+  readonly #clock: Clock;
+  readonly #metrics: Metrics;
+  readonly #waiting: Waiting[] = [];
+  readonly #watchers = new Set<() => void>();
+  #position: bigint;
+  /** True after a commit whose outcome is unknown: the server may have taken it before the connection broke. */
+  #positionDoubtful = false;
+  #committing: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(db: Kysely<LedgerTables>, clock: Clock, metrics: Metrics, position: bigint) {
+    this.#db = db;
+    this.#clock = clock;
+    this.#metrics = metrics;
+    this.#position = position;
+    metrics.onScrape(() => metrics.set("flashloan_ledger_position", {}, Number(this.#position)));
+  }
+
+  get position(): bigint {
+    return this.#position;
+  }
+
+  async append(command: AppendCommand): Promise<Appended> {
+    const count = (outcome: "appended" | "repeated" | "refused" | "failed"): void =>
+      this.#metrics.add("flashloan_ledger_appends_total", { outcome });
+    try {
+      const appended = await this.#enqueue(command);
+      count(appended.repeated ? "repeated" : "appended");
+      return appended;
+    } catch (error) {
+      count(isFailure(toFlashloanError(error)) ? "failed" : "refused");
+      throw error;
+    }
+  }
+
+  #enqueue(command: AppendCommand): Promise<Appended> {
+    if (this.#stopped) return Promise.reject(new FlashloanError("service_stopping", "the ledger has stopped"));
+    const large = command.records.find((record) => record.payload.length > PAYLOAD_BYTES_MAX);
+    if (large)
+      return Promise.reject(
+        new FlashloanError(
+          "payload_too_large",
+          `the payload of ${large.state} is ${large.payload.length} bytes; at most ${PAYLOAD_BYTES_MAX}`,
+        ),
+      );
+    if (this.#waiting.length >= WAITING_MAX)
+      return Promise.reject(new FlashloanError("queue_full", `${WAITING_MAX} appends wait already: try again`));
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ command, contentHash: contentHash(command), resolve, reject });
+      // Commits serve many callers: they belong to no one's trace.
+      this.#committing ??= inTrace(undefined, () => this.#commitAll());
+    });
+  }
+
+  async latest(streamId: string): Promise<LedgerRecord | undefined> {
+    const row = await this.#db
+      .selectFrom("ledger_record")
+      .selectAll()
+      .where("stream_id", "=", streamId)
+      .orderBy("sequence", "desc")
+      .limit(1)
+      .executeTakeFirst();
+    return row && toRecord(row);
+  }
+
+  async history(streamId: string | undefined, after: bigint, limit: number): Promise<LedgerPage> {
+    let query = this.#db
+      .selectFrom("ledger_record")
+      .selectAll()
+      .where("position", ">", after.toString())
+      .orderBy("position")
+      .limit(limit + 1);
+    if (streamId !== undefined) query = query.where("stream_id", "=", streamId);
+    return toPage((await query.execute()).map(toRecord), limit, (record) => record.position);
+  }
+
+  async listOpen(prefix: string, after: bigint, limit: number): Promise<LedgerPage> {
+    const rows = await this.#db
+      .selectFrom("ledger_stream as s")
+      .innerJoin("ledger_record as r", "r.position", "s.latest_position")
+      .selectAll("r")
+      .select("s.first_position")
+      .where("s.terminal", "=", false)
+      .where("s.first_position", ">", after.toString())
+      .where((eb) => eb(eb.fn("starts_with", ["s.stream_id", eb.val(prefix)]), "=", true))
+      .orderBy("s.first_position")
+      .limit(limit + 1)
+      .execute();
+    const firstPositions = new Map(rows.map((row) => [row.stream_id, BigInt(row.first_position)]));
+    return toPage(rows.map(toRecord), limit, (record) => firstPositions.get(record.streamId) ?? 0n);
+  }
+
+  async *watch(after: bigint, signal: AbortSignal): AsyncGenerator<LedgerRecord> {
+    let seen = after;
+    let wake: () => void = () => undefined;
+    const onCommit = (): void => wake();
+    this.#watchers.add(onCommit);
+    signal.addEventListener("abort", onCommit);
+    try {
+      while (!signal.aborted && !this.#stopped) {
+        const woken = new Promise<void>((resolve) => (wake = resolve));
+        const { records } = await this.history(undefined, seen, WATCH_PAGE);
+        for (const record of records) {
+          if (signal.aborted) return;
+          yield record;
+          seen = record.position;
+        }
+        if (records.length === 0 && !signal.aborted && !this.#stopped) await woken;
+      }
+    } finally {
+      this.#watchers.delete(onCommit);
+      signal.removeEventListener("abort", onCommit);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#committing;
+    for (const wake of this.#watchers) wake();
+  }
+
+  async #commitAll(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const group = this.#takeGroup();
+      const startedMs = this.#clock.monotonic();
+      try {
+        await this.#commit(group);
+        const tookMs = this.#clock.monotonic() - startedMs;
+        this.#metrics.observe("flashloan_ledger_commit_seconds", {}, tookMs / 1_000);
+      } catch (error) {
+        // Nothing of the group is known to be durable: every caller is told, and may repeat by its idempotency key.
+        this.#positionDoubtful = true;
+        for (const { reject } of group) reject(toLedgerError(error));
+      }
+      for (const wake of this.#watchers) wake();
+    }
+    this.#committing = undefined;
+  }
+
+  /** The oldest waiting appends that fit one commit, at least one. */
+  #takeGroup(): Waiting[] {
+    let [count, records, bytes] = [0, 0, 0];
+    for (const { command } of this.#waiting) {
+      records += command.records.length;
+      for (const { payload } of command.records) bytes += payload.length;
+      if (count > 0 && (count >= GROUP_MAX || records > GROUP_RECORDS_MAX || bytes > GROUP_BYTES_MAX)) break;
+      count += 1;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
+  /** One transaction for the whole group; answers are given only after its commit. */
+  async #commit(group: readonly Waiting[]): Promise<void> {
+    const answers: (() => void)[] = [];
+    let position = this.#position;
+    await this.#db.transaction().execute(async (tx) => {
+      if (this.#positionDoubtful) position = await readPosition(tx);
+      const streamIds = [...new Set(group.map(({ command }) => command.streamId))];
+      const heads = await this.#readHeads(tx, streamIds);
+      const requests = await this.#readRequests(tx, group);
+      const records: LedgerTables["ledger_record"][] = [];
+      const newRequests: Omit<LedgerTables["ledger_request"], "id">[] = [];
+      const touched = new Set<string>();
+      const now = this.#clock.now().toString();
+      for (const { command, contentHash: hash, resolve, reject } of group) {
+        const requestKey = `${command.streamId}\n${command.idempotencyKey}`;
+        const earlier = requests.get(requestKey);
+        if (earlier) {
+          const same = hash.equals(earlier.contentHash);
+          answers.push(() =>
+            same
+              ? resolve({ sequence: earlier.sequence, position: earlier.position, repeated: true })
+              : reject(idempotencyConflict(command)),
+          );
+          continue;
+        }
+        const head = heads.get(command.streamId) ?? {
+          sequence: 0n,
+          terminal: false,
+          firstPosition: position + 1n,
+          latestPosition: 0n,
+        };
+        if (head.terminal || head.sequence !== command.expectedSequence) {
+          const found = { ...head };
+          answers.push(() => reject(sequenceConflict(command, found)));
+          continue;
+        }
+        for (const record of command.records) {
+          position += 1n;
+          head.sequence += 1n;
+          head.latestPosition = position;
+          head.terminal = record.terminal;
+          records.push({
+            position: position.toString(),
+            stream_id: command.streamId,
+            sequence: head.sequence.toString(),
+            state: record.state,
+            terminal: record.terminal,
+            payload: record.payload,
+            committed_at_ms: now,
+          });
+        }
+        heads.set(command.streamId, head);
+        touched.add(command.streamId);
+        const appended = { sequence: head.sequence, position: head.latestPosition };
+        requests.set(requestKey, { contentHash: hash, ...appended });
+        newRequests.push({
+          stream_id: command.streamId,
+          idempotency_key: command.idempotencyKey,
+          content_hash: hash,
+          sequence: appended.sequence.toString(),
+          position: appended.position.toString(),
+        });
+        answers.push(() => resolve({ ...appended, repeated: false }));
+      }
+      if (records.length === 0) return;
+      await tx.insertInto("ledger_record").values(records).execute();
+      await tx.insertInto("ledger_request").values(newRequests).execute();
+      const streams = [...touched].map((streamId) => {
+        const head = heads.get(streamId) as Head;
+        return {
+          stream_id: streamId,
+          sequence: head.sequence.toString(),
+          terminal: head.terminal,
+          first_position: head.firstPosition.toString(),
+          latest_position: head.latestPosition.toString(),
+        };
+      });
+      await tx
+        .insertInto("ledger_stream")
+        .values(streams)
+        .onConflict((conflict) =>
+          conflict.column("stream_id").doUpdateSet({
+            sequence: sql`excluded.sequence`,
+            terminal: sql`excluded.terminal`,
+            latest_position: sql`excluded.latest_position`,
+          }),
+        )
+        .execute();
+    });
+    this.#position = position;
+    this.#positionDoubtful = false;
+    for (const answer of answers) answer();
+  }
+
+  async #readHeads(tx: Kysely<LedgerTables>, streamIds: readonly string[]): Promise<Map<string, Head>> {
+    const rows = await tx.selectFrom("ledger_stream").selectAll().where("stream_id", "in", streamIds).execute();
+    return new Map(
+      rows.map((row) => [
+        row.stream_id,
+        {
+          sequence: BigInt(row.sequence),
+          terminal: row.terminal,
+          firstPosition: BigInt(row.first_position),
+          latestPosition: BigInt(row.latest_position),
+        },
+      ]),
+    );
+  }
+
+  async #readRequests(
+    tx: Kysely<LedgerTables>,
+    group: readonly Waiting[],
+  ): Promise<Map<string, { contentHash: Buffer; sequence: bigint; position: bigint }>> {
+    const keys = [...new Set(group.map(({ command }) => command.idempotencyKey))];
+    const rows = await tx.selectFrom("ledger_request").selectAll().where("idempotency_key", "in", keys).execute();
+    return new Map(
+      rows.map((row) => [
+        `${row.stream_id}\n${row.idempotency_key}`,
+        { contentHash: Buffer.from(row.content_hash), sequence: BigInt(row.sequence), position: BigInt(row.position) },
+      ]),
+    );
+  }
+}
+
+function contentHash(command: AppendCommand): Buffer {
+  const hash = createHash("sha256").update(`${command.expectedSequence}\n`);
+  for (const record of command.records)
+    hash.update(`${record.state}\n${record.terminal}\n${record.payload.length}\n`).update(record.payload);
+  return hash.digest();
+}
+
+/** A place that is taken means that another commit came first: the same request may succeed at the next place. */
+function toLedgerError(error: unknown): FlashloanError {
+  const { code } = error as { code?: unknown };
+  if (code !== UNIQUE_VIOLATION) return toFlashloanError(error);
+  return new FlashloanError("service_unavailable", "another commit came first: try again", { cause: error });
+}
+
+function sequenceConflict(command: AppendCommand, head: Head): FlashloanError {
+  const message = head.terminal
+    ? `stream ${command.streamId} ended at sequence ${head.sequence}: nothing can follow`
+    : `stream ${command.streamId} is at sequence ${head.sequence}, not ${command.expectedSequence}: someone else appended; read Latest and decide anew`;
+  return new FlashloanError("sequence_conflict", message, {
+    details: { streamId: command.streamId, expected: command.expectedSequence, actual: head.sequence },
+  });
+}
+
+function idempotencyConflict(command: AppendCommand): FlashloanError {
+  return new FlashloanError(
+    "idempotency_conflict",
+    `idempotency key "${command.idempotencyKey}" of stream ${command.streamId} was used with other content: use a new key for new content`,
+    { details: { streamId: command.streamId } },
+  );
+}
+
+function toRecord(row: LedgerTables["ledger_record"]): LedgerRecord {
+  return {
+    position: BigInt(row.position),
+    streamId: row.stream_id,
+    sequence: BigInt(row.sequence),
+    state: row.state,
+    terminal: row.terminal,
+    payload: new Uint8Array(row.payload),
+    committedAtMs: Number(row.committed_at_ms),
+  };
+}
+
+function toPage(records: LedgerRecord[], limit: number, cursor: (record: LedgerRecord) => bigint): LedgerPage {
+  const last = records[limit - 1];
+  return { records: records.slice(0, limit), next: records.length > limit && last ? cursor(last) : undefined };
+}

@@ -1,0 +1,69 @@
+import { sql, type Generated } from "kysely";
+import type { SchemaMigration } from "@flashloan/shared/ports/database";
+
+/** The ledger's tables. */
+export type LedgerTables = {
+  ledger_record: {
+    position: string;
+    stream_id: string;
+    sequence: string;
+    state: string;
+    terminal: boolean;
+    payload: Uint8Array;
+    committed_at_ms: string;
+  };
+  ledger_stream: {
+    stream_id: string;
+    sequence: string;
+    terminal: boolean;
+    first_position: string;
+    latest_position: string;
+  };
+  ledger_request: {
+    stream_id: string;
+    idempotency_key: string;
+    content_hash: Uint8Array;
+    sequence: string;
+    position: string;
+    id: Generated<string>;
+  };
+};
+
+/** Forward-only; names never change once released. */
+export const LEDGER_MIGRATIONS: readonly SchemaMigration[] = [
+  {
+    name: "0001_ledger",
+    up: async (db) => {
+      await sql`
+        create table ledger_record (
+          position bigint primary key,
+          stream_id text not null,
+          sequence bigint not null check (sequence > 0),
+          state text not null,
+          terminal boolean not null,
+          payload bytea not null,
+          committed_at_ms bigint not null,
+          unique (stream_id, sequence)
+        )`.execute(db);
+      await sql`
+        create table ledger_stream (
+          stream_id text primary key,
+          sequence bigint not null,
+          terminal boolean not null,
+          first_position bigint not null,
+          latest_position bigint not null
+        )`.execute(db);
+      await sql`create index ledger_stream_open on ledger_stream (first_position) where not terminal`.execute(db);
+      await sql`
+        create table ledger_request (
+          id bigint generated always as identity primary key,
+          stream_id text not null,
+          idempotency_key text not null,
+          content_hash bytea not null,
+          sequence bigint not null,
+          position bigint not null,
+          unique (stream_id, idempotency_key)
+        )`.execute(db);
+    },
+  },
+];

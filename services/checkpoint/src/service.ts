@@ -1,0 +1,185 @@
+import type { ServerDuplexStream } from "@grpc/grpc-js";
+import { z } from "zod";
+import {
+  CheckpointServiceService,
+  Durability,
+  type AppendRequest,
+  type AppendStreamRequest,
+  type AppendStreamResponse,
+  type CheckpointServiceServer,
+  type Record as WireRecord,
+} from "@flashloan/proto/checkpoint/v1/checkpoint";
+import { descriptorFile } from "@flashloan/proto/descriptor";
+import { openDatabase } from "@flashloan/shared/adapters/open";
+import { FlashloanError, toFlashloanError } from "@flashloan/shared/errors";
+import { Lifecycle } from "@flashloan/shared/lifecycle";
+import type { Database } from "@flashloan/shared/ports/database";
+import { serverStream, startRpcServer, unary, validated } from "@flashloan/shared/rpc-server";
+import type { Service, ServiceContext } from "@flashloan/shared/service";
+import type { CheckpointConfig } from "./config.ts";
+import { openLedger, type AppendCommand, type LedgerPage, type LedgerRecord } from "./ledger.ts";
+
+const RECORDS_MAX = 64;
+const DURABILITIES = { process: Durability.DURABILITY_PROCESS, power: Durability.DURABILITY_POWER } as const;
+const STREAM_ID = /^[A-Za-z0-9:._-]{1,128}$/;
+
+const streamId = z.string().regex(STREAM_ID, "must be 1 to 128 letters, digits or :._-");
+const pageToken = z.string().regex(/^\d{0,19}$/, "must be a next_page_token of an earlier answer");
+const pageSize = z.number().int().min(0, "must not be negative");
+const appendSchema = z.object({
+  streamId,
+  expectedSequence: z.bigint().min(0n),
+  idempotencyKey: z.string().min(1, "must be 1 to 128 characters").max(128, "must be 1 to 128 characters"),
+  records: z
+    .array(
+      z.object({
+        state: z.string().regex(/^[A-Z][A-Z_]{0,31}$/, "must be an upper-case word"),
+        terminal: z.boolean(),
+        payload: z.instanceof(Uint8Array),
+      }),
+    )
+    .min(1, `must hold 1 to ${RECORDS_MAX} records`)
+    .max(RECORDS_MAX, `must hold 1 to ${RECORDS_MAX} records`)
+    .refine(
+      (records) => records.slice(0, -1).every((record) => !record.terminal),
+      "only the last record may be terminal",
+    ),
+});
+
+/** What the checkpoint service needs. */
+export interface CheckpointDependencies {
+  readonly host: string;
+  readonly port: number;
+  readonly database: Database;
+  readonly context: ServiceContext;
+}
+
+/**
+ * The ledger's service with a database of its own.
+ * @throws FlashloanError port_taken, data_folder_unusable, service_unavailable
+ */
+export async function openCheckpointService(config: CheckpointConfig, context: ServiceContext): Promise<Service> {
+  const lifecycle = new Lifecycle();
+  try {
+    const database = lifecycle.add("ledger database", await openDatabase(config.CHECKPOINT_DATABASE_URL));
+    const { CHECKPOINT_HOST: host, CHECKPOINT_PORT: port } = config;
+    const service = lifecycle.add("checkpoint", await createCheckpointService({ host, port, database, context }));
+    return { ...service, stop: () => lifecycle.stop() };
+  } catch (error) {
+    await lifecycle.stop().catch((stopError: unknown) => context.log.error({ error: stopError }, "stop_failed"));
+    throw error;
+  }
+}
+
+/** Starts the ledger's gRPC server on a database. @throws FlashloanError port_taken, data_folder_unusable */
+export async function createCheckpointService(dependencies: CheckpointDependencies): Promise<Service> {
+  const { database, context } = dependencies;
+  const { log } = context;
+  const lifecycle = new Lifecycle();
+  const ledger = lifecycle.add("ledger", await openLedger(database, context.clock, context.metrics));
+  if (database.durability === "process") log.warn({ durability: "process" }, "ledger_not_power_safe");
+
+  const implementation: CheckpointServiceServer = {
+    append: unary(appendSchema, context, async (request: AppendRequest) => {
+      const attributes = { "flashloan.stream": request.streamId, "flashloan.records": request.records.length };
+      return context.tracing.span("ledger.append", attributes, () => ledger.append(toCommand(request)));
+    }),
+    appendStream: (call: ServerDuplexStream<AppendStreamRequest, AppendStreamResponse>) => appendStream(call),
+    latest: unary(z.object({ streamId }), context, async (request) => {
+      const record = await ledger.latest(request.streamId);
+      return { record: record && toWire(record) };
+    }),
+    history: unary(z.object({ streamId: streamId.or(z.literal("")), pageSize, pageToken }), context, async (request) =>
+      toWirePage(
+        await ledger.history(
+          request.streamId || undefined,
+          BigInt(request.pageToken || 0),
+          clampPage(request.pageSize),
+        ),
+      ),
+    ),
+    listOpen: unary(z.object({ prefix: z.string().max(128), pageSize, pageToken }), context, async (request) =>
+      toWirePage(await ledger.listOpen(request.prefix, BigInt(request.pageToken || 0), clampPage(request.pageSize))),
+    ),
+    watch: serverStream(z.object({ afterPosition: z.bigint() }), context, async function* (request, signal) {
+      for await (const record of ledger.watch(request.afterPosition, signal)) yield { record: toWire(record) };
+    }),
+    getStatus: unary(z.object({}), context, async () => ({
+      position: ledger.position,
+      durability: DURABILITIES[database.durability],
+    })),
+  };
+
+  const appendStream = (call: ServerDuplexStream<AppendStreamRequest, AppendStreamResponse>): void => {
+    // Answers go out in the order of the requests, although the appends themselves overlap.
+    let previous: Promise<void> = Promise.resolve();
+    call.on("data", ({ requestId, append }: AppendStreamRequest) => {
+      const result = Promise.resolve()
+        .then(() => {
+          if (!append) throw new FlashloanError("argument_invalid", "append: must be set");
+          return ledger.append(toCommand(validated(appendSchema, append)));
+        })
+        .then((appended) => ({ $case: "appended" as const, value: appended }))
+        .catch((error: unknown) => ({
+          $case: "failure" as const,
+          value: { code: toFlashloanError(error).code, message: toFlashloanError(error).message },
+        }));
+      previous = previous.then(async () => {
+        if (!call.write({ requestId, result: await result })) {
+          call.pause();
+          call.once("drain", () => call.resume());
+        }
+      });
+    });
+    call.on("end", () => void previous.then(() => call.end()));
+    call.on("error", () => undefined);
+  };
+
+  const server = lifecycle.add(
+    "rpc",
+    await startRpcServer({
+      host: dependencies.host,
+      port: dependencies.port,
+      services: [
+        { name: "flashloan.checkpoint.v1.CheckpointService", definition: CheckpointServiceService, implementation },
+      ],
+      descriptorFile,
+      context,
+    }),
+  );
+  return {
+    address: server.address,
+    needs: { database: () => database.isReachable() },
+    setServing: server.setServing,
+    stop: () => lifecycle.stop(),
+  };
+}
+
+function toCommand(request: AppendRequest): AppendCommand {
+  return {
+    streamId: request.streamId,
+    expectedSequence: request.expectedSequence,
+    idempotencyKey: request.idempotencyKey,
+    records: request.records,
+  };
+}
+
+function toWire(record: LedgerRecord): WireRecord {
+  return {
+    position: record.position,
+    streamId: record.streamId,
+    sequence: record.sequence,
+    state: record.state,
+    terminal: record.terminal,
+    payload: Buffer.from(record.payload),
+    committedAtMs: BigInt(record.committedAtMs),
+  };
+}
+
+function toWirePage(page: LedgerPage): { records: WireRecord[]; nextPageToken: string } {
+  return { records: page.records.map(toWire), nextPageToken: page.next?.toString() ?? "" };
+}
+
+function clampPage(size: number): number {
+  return size === 0 ? 100 : Math.min(size, 1_000);
+}

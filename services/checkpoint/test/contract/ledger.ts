@@ -1,0 +1,190 @@
+import fc from "fast-check";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Clock } from "@flashloan/shared/clock";
+import type { Database } from "@flashloan/shared/ports/database";
+import { LEDGER_MIGRATIONS } from "../../src/schema.ts";
+import { createMetrics } from "@flashloan/shared/telemetry/metrics";
+import { openLedger, PAYLOAD_BYTES_MAX, type AppendCommand, type Ledger } from "../../src/ledger.ts";
+
+const clock: Clock = { now: () => 1_700_000_000_000, monotonic: () => 0, sleep: async () => undefined };
+
+/** What the ledger must do on every Database adapter. */
+export function ledgerContract(name: string, open: () => Promise<Database>): void {
+  let database: Database;
+  let ledger: Ledger;
+  let streams = 0;
+
+  beforeAll(async () => {
+    database = await open();
+    await database.migrate(LEDGER_MIGRATIONS);
+    ledger = await openLedger(database, clock, createMetrics("checkpoint"));
+  });
+  afterAll(async () => {
+    await ledger.stop();
+    await database.stop();
+  });
+
+  const newStream = (): string => `intent:${++streams}`;
+  const command = (
+    streamId: string,
+    expectedSequence: bigint,
+    states: readonly string[],
+    key = `${expectedSequence}`,
+  ): AppendCommand => ({
+    streamId,
+    expectedSequence,
+    idempotencyKey: key,
+    records: states.map((state) => ({
+      state,
+      terminal: state === "SETTLED",
+      payload: Buffer.from(`${streamId} ${state}`),
+    })),
+  });
+
+  test(`${name}: records of one append stand together, in order, with gapless places`, async () => {
+    const stream = newStream();
+    const before = ledger.position;
+    const first = await ledger.append(command(stream, 0n, ["DETECTED", "SIGNED"]));
+    expect(first).toEqual({ sequence: 2n, position: before + 2n, repeated: false });
+    await ledger.append(command(stream, 2n, ["SUBMITTED"]));
+    const { records } = await ledger.history(stream, 0n, 10);
+    expect(records.map((r) => [r.sequence, r.state, r.position, Buffer.from(r.payload).toString()])).toEqual([
+      [1n, "DETECTED", before + 1n, `${stream} DETECTED`],
+      [2n, "SIGNED", before + 2n, `${stream} SIGNED`],
+      [3n, "SUBMITTED", before + 3n, `${stream} SUBMITTED`],
+    ]);
+    expect(await ledger.latest(stream)).toMatchObject({
+      state: "SUBMITTED",
+      sequence: 3n,
+      committedAtMs: 1_700_000_000_000,
+    });
+  });
+
+  test(`${name}: a wrong expected sequence is refused and leaves nothing`, async () => {
+    const stream = newStream();
+    await ledger.append(command(stream, 0n, ["SIGNED"]));
+    const before = ledger.position;
+    await expect(ledger.append(command(stream, 0n, ["SIGNED"], "other"))).rejects.toMatchObject({
+      code: "sequence_conflict",
+      details: { expected: 0n, actual: 1n },
+    });
+    await expect(ledger.append(command(stream, 5n, ["SIGNED"]))).rejects.toMatchObject({ code: "sequence_conflict" });
+    expect(ledger.position).toBe(before);
+  });
+
+  test(`${name}: the same request again is answered as it was the first time; the same key with other content is refused`, async () => {
+    const stream = newStream();
+    const once = await ledger.append(command(stream, 0n, ["SIGNED"], "key"));
+    await ledger.append(command(stream, 1n, ["SUBMITTED"]));
+    expect(await ledger.append(command(stream, 0n, ["SIGNED"], "key"))).toEqual({ ...once, repeated: true });
+    await expect(ledger.append(command(stream, 0n, ["REPLACED"], "key"))).rejects.toMatchObject({
+      code: "idempotency_conflict",
+    });
+    expect((await ledger.history(stream, 0n, 10)).records).toHaveLength(2);
+  });
+
+  test(`${name}: a repeated key inside one group commit is one append`, async () => {
+    const stream = newStream();
+    const answers = await Promise.all(
+      Array.from({ length: 5 }, () => ledger.append(command(stream, 0n, ["SIGNED"], "same"))),
+    );
+    expect(answers.filter((answer) => !answer.repeated)).toHaveLength(1);
+    expect((await ledger.history(stream, 0n, 10)).records).toHaveLength(1);
+  });
+
+  test(`${name}: nothing follows a terminal record`, async () => {
+    const stream = newStream();
+    await ledger.append(command(stream, 0n, ["SIGNED", "SETTLED"]));
+    await expect(ledger.append(command(stream, 2n, ["SUBMITTED"]))).rejects.toMatchObject({
+      code: "sequence_conflict",
+      message: expect.stringContaining("ended at sequence 2"),
+    });
+  });
+
+  test(`${name}: open streams are listed with their newest record, oldest stream first, by pages`, async () => {
+    const prefix = `open${++streams}:`;
+    for (const name of ["a", "b", "c", "d"]) await ledger.append(command(`${prefix}${name}`, 0n, ["SIGNED"]));
+    await ledger.append(command(`${prefix}a`, 1n, ["SUBMITTED"]));
+    await ledger.append(command(`${prefix}b`, 1n, ["SETTLED"]));
+    const first = await ledger.listOpen(prefix, 0n, 2);
+    expect(first.records.map((r) => [r.streamId, r.state])).toEqual([
+      [`${prefix}a`, "SUBMITTED"],
+      [`${prefix}c`, "SIGNED"],
+    ]);
+    const second = await ledger.listOpen(prefix, first.next ?? 0n, 2);
+    expect(second.records.map((r) => r.streamId)).toEqual([`${prefix}d`]);
+    expect(second.next).toBeUndefined();
+  });
+
+  test(`${name}: a watch gives what is there, then what comes, each record once and in order`, async () => {
+    const start = ledger.position;
+    const abort = new AbortController();
+    const seen: bigint[] = [];
+    const watching = (async () => {
+      for await (const record of ledger.watch(start, abort.signal)) {
+        seen.push(record.position);
+        if (seen.length === 60) abort.abort();
+      }
+    })();
+    await Promise.all(
+      Array.from({ length: 30 }, () => ledger.append(command(newStream(), 0n, ["DETECTED", "SIGNED"]))),
+    );
+    await watching;
+    expect(seen).toEqual(Array.from({ length: 60 }, (_, i) => start + BigInt(i) + 1n));
+  });
+
+  test(`${name}: too large a payload is refused`, async () => {
+    const records = [{ state: "SIGNED", terminal: false, payload: new Uint8Array(PAYLOAD_BYTES_MAX + 1) }];
+    await expect(
+      ledger.append({ streamId: newStream(), expectedSequence: 0n, idempotencyKey: "k", records }),
+    ).rejects.toMatchObject({ code: "payload_too_large" });
+  });
+
+  test(`${name}: many writers at once: every stream is gapless, whoever came first`, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 40 }), async (writes) => {
+        const names = Array.from({ length: 4 }, newStream);
+        const heads = [0n, 0n, 0n, 0n];
+        const appends = writes.map((stream) => {
+          const head = heads[stream] ?? 0n;
+          heads[stream] = head + 1n;
+          return ledger.append(command(names[stream] ?? "", head, ["SIGNED"]));
+        });
+        await Promise.all(appends);
+        for (const [index, name] of names.entries()) {
+          const { records } = await ledger.history(name, 0n, 100);
+          expect(records.map((r) => r.sequence)).toEqual(
+            Array.from({ length: Number(heads[index]) }, (_, i) => BigInt(i + 1)),
+          );
+        }
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+  test(`${name}: more than one statement can carry is committed in several groups`, async () => {
+    const start = ledger.position;
+    const names = Array.from({ length: 40 }, newStream);
+    const states = Array.from({ length: 300 }, () => "DETECTED");
+    await Promise.all(names.map((stream) => ledger.append(command(stream, 0n, states))));
+    expect(ledger.position).toBe(start + 12_000n);
+    expect(await ledger.latest(names[39] ?? "")).toMatchObject({ sequence: 300n, position: start + 12_000n });
+  });
+
+  test(`${name}: a ledger that is opened again goes on where the last one stopped`, async () => {
+    const stream = newStream();
+    await ledger.append(command(stream, 0n, ["SIGNED"]));
+    const again = await openLedger(database, clock, createMetrics("checkpoint"));
+    expect(again.position).toBe(ledger.position);
+    const { position } = await again.append(command(stream, 1n, ["SUBMITTED"]));
+    // The first one does not know of this commit: it is refused once, then finds its place.
+    const other = newStream();
+    await expect(ledger.append(command(other, 0n, ["SIGNED"]))).rejects.toMatchObject({ code: "service_unavailable" });
+    expect(await ledger.append(command(other, 0n, ["SIGNED"]))).toEqual({
+      sequence: 1n,
+      position: position + 1n,
+      repeated: false,
+    });
+    await again.stop();
+  });
+}

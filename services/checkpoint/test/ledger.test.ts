@@ -1,0 +1,4 @@
+import { openDatabase } from "@flashloan/shared/adapters/open";
+import { ledgerContract } from "./contract/ledger.ts";
+
+ledgerContract("pglite:", () => openDatabase("pglite:"));

@@ -1,0 +1,101 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { runRealism } from "./realism/campaign.ts";
+import { FAULT_POINTS, runCrashCampaign, type NamedFaultPoint } from "./crash/campaign.ts";
+
+// Long runs that `npm test` has only a small instance of. Results go to docs/campaigns/, with commit and seed.
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seed: { type: "string", default: "1" },
+    "random-kills": { type: "string", default: "20" },
+    blocks: { type: "string", default: "300" },
+    points: { type: "string" },
+    write: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+  },
+});
+const whole = (name: "seed" | "random-kills" | "blocks"): number => {
+  if (/^\d{1,9}$/.test(values[name])) return Number(values[name]);
+  process.stderr.write(`--${name} is "${values[name]}": must be a whole number, such as 20\n`);
+  process.exit(2);
+};
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+const usage = `npm run campaign -- NAME [options]
+  crash      kill -9 at every named fault point, then at random times; audit of ledger and chain after each restart
+             --random-kills N (20)  --points a,b (all)
+  realism    a long run in the simulated market: what share of gaps pays, races lost, reverts, and the exact total
+             --blocks N (300)
+  --seed N   seed of the market and of the kills (1)
+  --write    write the result to docs/campaigns/NAME.md`;
+
+const campaigns: Record<string, () => Promise<{ lines: string[]; ok: boolean }>> = { crash, realism };
+const campaign = campaigns[positionals[0] ?? ""];
+if (values.help || !campaign) {
+  say(usage);
+  process.exitCode = values.help ? 0 : 2;
+} else {
+  const { lines, ok } = await campaign();
+  say(`\n${lines.join("\n")}`);
+  if (values.write) {
+    mkdirSync(new URL("../docs/campaigns", import.meta.url), { recursive: true });
+    writeFileSync(new URL(`../docs/campaigns/${positionals[0]}.md`, import.meta.url), `${lines.join("\n")}\n`);
+  }
+  process.exitCode = ok ? 0 : 1;
+}
+
+/** Which run this is: command, commit, day and length. */
+function provenance(command: string, seconds: number): string {
+  const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
+  return `\`npm run campaign -- ${command}\`, commit ${commit}, ${new Date().toISOString().slice(0, 10)}, ${seconds.toFixed(0)} s.`;
+}
+
+async function crash(): Promise<{ lines: string[]; ok: boolean }> {
+  const points =
+    values.points === undefined
+      ? FAULT_POINTS
+      : (values.points.split(",").filter((point) => point !== "") as NamedFaultPoint[]);
+  const randomKills = whole("random-kills");
+  const result = await runCrashCampaign({ points, randomKills, seed: whole("seed"), report: say });
+  const empty = [...result.randomKills].filter(([, count]) => randomKills > 0 && count === 0).map(([phase]) => phase);
+  const lines = [
+    "# Crash campaign",
+    "",
+    provenance(`crash --seed ${result.seed} --random-kills ${randomKills}`, result.seconds),
+    "",
+    `- kill -9 at ${result.pointsHit.length} named fault points: ${result.pointsHit.join(", ")}`,
+    `- random kills by the phase of the newest intent: ${[...result.randomKills].map(([phase, count]) => `${phase} ${count}`).join(", ")}`,
+    `- ${result.restarts} restarts audited: ledger complete and in order, nonces without a gap, no intent executed twice, total equal to the chain's`,
+    `- at the end ${result.intents} intents, ${result.transactions} transactions, ${result.settled} settled, net ${result.netWei} wei`,
+    `- faults: ${result.faults.length}`,
+    ...result.faults.map((fault) => `  - ${fault}`),
+    ...empty.map((phase) => `- no random kill struck while "${phase}": the campaign does not count`),
+  ];
+  return { lines, ok: result.faults.length === 0 && empty.length === 0 };
+}
+
+async function realism(): Promise<{ lines: string[]; ok: boolean }> {
+  const result = await runRealism({ blocks: whole("blocks"), seed: whole("seed") });
+  const unprofitable = (result.grossPositive - result.netPositive) / result.grossPositive;
+  const lines = [
+    "# Realism of the simulated market",
+    "",
+    provenance(`realism --seed ${result.seed} --blocks ${values.blocks}`, result.seconds),
+    "",
+    `- ${result.blocks} blocks, base fee at least ${(Number(result.leastBaseFeeWei) / 1e9).toFixed(2)} gwei`,
+    `- cycles that gain before costs: ${result.grossPositive}; after costs: ${result.netPositive} (${(unprofitable * 100).toFixed(1)} % do not pay)`,
+    `- settled ${result.settled}, reverted on chain ${result.reverted} (${result.gasOfFailuresWei} wei of gas), races lost to the rival ${result.racesLost}, rival's trades ${result.rivalTrades}`,
+    `- settled trades whose result differs from the prediction: ${result.movedInBetween}`,
+    `- net ${result.netWei} wei by the ledger, ${result.chainDeltaWei} wei by the chain`,
+    `- pools compared with the chain: ${result.selfChecks}, differences ${result.selfCheckDifferences}`,
+  ];
+  const ok =
+    unprofitable >= 0.8 &&
+    result.racesLost >= 1 &&
+    result.reverted >= 1 &&
+    result.netWei === result.chainDeltaWei &&
+    result.selfCheckDifferences === 0 &&
+    result.leastBaseFeeWei >= 5n * 10n ** 9n;
+  return { lines, ok };
+}
