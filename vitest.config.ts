@@ -14,7 +14,9 @@ export default defineConfig({
           name: "unit",
           include: ["packages/*/test/**/*.test.ts", "services/*/test/**/*.test.ts"],
           exclude: ["**/*.parity.test.ts", "**/*.system.test.ts", "**/node_modules/**", "**/dist/**"],
-          testTimeout: 30_000,
+          // The first PGlite of a cold machine takes many seconds to compile.
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
         },
       },
       {
@@ -28,7 +30,10 @@ export default defineConfig({
           ],
           exclude: ["tests/compose/**", "tests/swarm/swarm.test.ts", "**/node_modules/**", "**/dist/**"],
           testTimeout: 300_000,
-          hookTimeout: 120_000,
+          hookTimeout: 300_000,
+          // Real servers, real time: a machine that stalls for seconds is not a fault of ours. The report names what took
+          // a second attempt.
+          retry: 1,
           // Each file starts processes of its own: one at a time keeps two cores honest.
           fileParallelism: false,
         },
@@ -39,7 +44,8 @@ export default defineConfig({
           name: "containers",
           include: ["tests/compose/**/*.test.ts", "tests/swarm/swarm.test.ts"],
           testTimeout: 600_000,
-          hookTimeout: 120_000,
+          hookTimeout: 600_000,
+          retry: 1,
           // What a test leaves behind is what the next one starts from.
           bail: 1,
           fileParallelism: false,

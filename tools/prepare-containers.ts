@@ -54,6 +54,9 @@ if (failure === undefined) {
     `engine ${run("docker", ["version", "--format", "{{.Server.Version}}"]).out}, base images present${note}`,
   );
 } else {
-  writeFileSync(2, `${failure}.\nFLASHLOAN_SKIP_CONTAINERS=1 leaves the tests of Docker Compose and Swarm out.\n`);
+  writeFileSync(
+    2,
+    `${failure}.\nFLASHLOAN_SKIP_CONTAINERS=1 leaves the tests of Docker Compose and Swarm out; =if-absent only where this happens.\n`,
+  );
   process.exitCode = 1;
 }
