@@ -15,6 +15,7 @@ const PORT_VARIABLES: Record<ServiceName, string> = {
   "market-predictor": "PREDICTOR_PORT",
   "risk-manager": "RISK_PORT",
   "hft-executor": "EXECUTOR_PORT",
+  supervisor: "SUPERVISOR_PORT",
 };
 
 /** The services as containers run them: a process each, on real servers and a still devnet. */
@@ -80,6 +81,7 @@ export class ServiceFleet implements Running {
       READY_FILE: this.readyFileOf(service),
       [PORT_VARIABLES[service]]: String(this.#ports.get(`${service} rpc`)),
       CHECKPOINT_DATABASE_URL: this.postgres.url,
+      SUPERVISOR_DATABASE_URL: this.postgres.url,
       PREDICTOR_CHAIN_URL: devnet.url,
       PREDICTOR_VENUES: JSON.stringify(venuesOf(devnet.deployment)),
       // Nobody mines here unless told to.
@@ -99,7 +101,10 @@ export class ServiceFleet implements Running {
 
   /** Runs the job that brings the database's schema up to date; what it printed. */
   async migrate(): Promise<readonly PlatformEvent[]> {
-    const job = new CommandProcess(["migrate", "--json"], { CHECKPOINT_DATABASE_URL: this.postgres.url });
+    const job = new CommandProcess(["migrate", "--json"], {
+      CHECKPOINT_DATABASE_URL: this.postgres.url,
+      SUPERVISOR_DATABASE_URL: this.postgres.url,
+    });
     const { code } = await job.exitWithin(MIGRATE_DEADLINE_MS);
     if (code !== 0) throw new Error(`the job ended with ${code}: ${job.stderr}`);
     return job.events;

@@ -53,7 +53,9 @@ test("a service that is started before what it needs waits, is seen waiting, and
   expect(waits["error"]).toMatchObject({
     message: expect.stringContaining('lacks 0001_ledger: run "flashloan migrate"'),
   });
-  expect(await fleet.migrate()).toEqual([{ event: "migrated", schemas: { checkpoint: "0001_ledger" } }]);
+  expect(await fleet.migrate()).toEqual([
+    { event: "migrated", schemas: { checkpoint: "0001_ledger", supervisor: "0001_supervisor" } },
+  ]);
   await Promise.all(SERVICES.map((service) => processOf(service).waitFor(ready, DEADLINE_MS)));
   for (const service of SERVICES) {
     expect([service, await readinessOf(service), await isServing(service)]).toEqual([service, "200 ready", true]);

@@ -4,6 +4,7 @@ import { addDeadLetterCommands } from "./dead-letter-commands.ts";
 import { addMigrateCommand } from "./migrate-command.ts";
 import { addOperatorCommands } from "./operator-commands.ts";
 import { toJsonLine } from "./format.ts";
+import { addSupervisorCommands } from "./supervisor-commands.ts";
 import { runStart, type StartOptions } from "./start.ts";
 
 const DATA_DIR = ".data";
@@ -78,6 +79,7 @@ program
 addOperatorCommands(program, DATA_DIR);
 addDeadLetterCommands(program);
 addMigrateCommand(program);
+addSupervisorCommands(program, DATA_DIR);
 
 try {
   await program.parseAsync();

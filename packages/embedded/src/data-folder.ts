@@ -1,9 +1,24 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { deploymentSchema } from "@flashloan/devnet/deployment";
 import { isAlive } from "@flashloan/devnet/anvil";
 import { FlashloanError } from "@flashloan/shared/errors";
+
+/** How much of the log's end is searched for a service's lines. */
+const LOG_TAIL_BYTES = 256 * 1024;
 
 /** Where the services of a running platform listen; what the command line reads. */
 export const endpointsSchema = z.object({
@@ -12,6 +27,8 @@ export const endpointsSchema = z.object({
   marketPredictor: z.string(),
   riskManager: z.string(),
   hftExecutor: z.string(),
+  /** Absent where the services run unsupervised. */
+  supervisor: z.string().optional(),
   chain: z.string(),
   /** Where each service serves /metrics and /ready. */
   metrics: z.object({
@@ -19,6 +36,7 @@ export const endpointsSchema = z.object({
     marketPredictor: z.string(),
     riskManager: z.string(),
     hftExecutor: z.string(),
+    supervisor: z.string().optional(),
   }),
 });
 /** @see endpointsSchema */
@@ -64,6 +82,9 @@ export class DataFolder {
   get ledgerPath(): string {
     return join(this.path, "ledger");
   }
+  get supervisorPath(): string {
+    return join(this.path, "supervisor");
+  }
   /** Where the chain writes its state on a clean exit. */
   get chainStatePath(): string {
     return join(this.path, "chain-state.json");
@@ -100,6 +121,26 @@ export class DataFolder {
     if (parts.length > 0) mkdirSync(target, { recursive: true });
     for (const name of parts) renameSync(join(this.path, name), join(target, name));
     return parts.includes("ledger") ? target : undefined;
+  }
+
+  /** The newest log lines of a service, oldest first. */
+  readLog(service: string, lines: number): readonly string[] {
+    if (!existsSync(this.logPath)) return [];
+    const file = openSync(this.logPath, "r");
+    try {
+      const { size } = fstatSync(file);
+      const length = Math.min(size, LOG_TAIL_BYTES);
+      const tail = Buffer.alloc(length);
+      readSync(file, tail, 0, length, size - length);
+      const own = `"service":"${service}"`;
+      return tail
+        .toString("utf8")
+        .split("\n")
+        .filter((line) => line.includes(own))
+        .slice(-lines);
+    } finally {
+      closeSync(file);
+    }
   }
 
   /** Unlocks; the folder may be used by another process. */

@@ -83,6 +83,10 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
         blockTimeS,
         environment,
         log,
+        supervision: {
+          databaseUrl: `pglite:${folder.supervisorPath}`,
+          readLog: (service, lines) => folder.readLog(service, lines),
+        },
       });
     };
     let services: Services;

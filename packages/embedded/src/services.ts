@@ -8,15 +8,19 @@ import { predictorConfigSchema } from "@flashloan/market-predictor/config";
 import { createMarketPredictorService } from "@flashloan/market-predictor/service";
 import { riskConfigSchema } from "@flashloan/risk-manager/config";
 import { createRiskManagerService } from "@flashloan/risk-manager/service";
+import { supervisorConfigSchema } from "@flashloan/supervisor/config";
+import { createSupervisorService } from "@flashloan/supervisor/service";
 import { openCoordination, openEventBus, openLiveFeed } from "@flashloan/shared/adapters/open";
 import { readConfig, readTogether } from "@flashloan/shared/config";
 import { Lifecycle, type Running } from "@flashloan/shared/lifecycle";
 import type { Logger } from "@flashloan/shared/log";
 import type { EventBus } from "@flashloan/shared/ports/event-bus";
-import { hostService, platformConfigSchema, type HostedService, type HostOptions } from "@flashloan/shared/run-service";
+import { hostService, platformConfigSchema, type HostedService } from "@flashloan/shared/run-service";
+import type { Service, ServiceContext } from "@flashloan/shared/service";
 import type { ServiceName } from "@flashloan/shared/telemetry/declarations";
 import type { Endpoints } from "./data-folder.ts";
 import { faultPointFromEnvironment } from "./fault-injection.ts";
+import { InProcessDriver } from "./in-process-driver.ts";
 
 /** The devnet that the services work on, and where their ledger lives. */
 export interface ServicesOptions {
@@ -30,12 +34,28 @@ export interface ServicesOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** The logger of a service. */
   readonly log: (service: string) => Logger;
+  /** With it the services are supervised: where incidents are kept, and the newest log lines of a service. */
+  readonly supervision?: {
+    readonly databaseUrl: string;
+    readonly readLog: (service: string, lines: number) => readonly string[];
+  };
 }
 
 /** Every service, running in this process. */
 export interface Services extends Running {
   readonly endpoints: Endpoints;
   readonly bus: EventBus;
+}
+
+interface Ports {
+  readonly rpc: number;
+  readonly metrics: number;
+}
+/** Starts a service at a port; 0 picks a free one. */
+type ServiceStart = (context: ServiceContext, port: number) => Promise<Service>;
+
+function portOf(address: string): number {
+  return Number(address.slice(address.lastIndexOf(":") + 1));
 }
 
 /**
@@ -69,36 +89,55 @@ export async function startServices(options: ServicesOptions): Promise<Services>
       () => readConfig(riskConfigSchema, riskVariables),
       () => readConfig(predictorConfigSchema, predictorVariables),
       () => readConfig(executorConfigSchema, executorVariables),
+      () => readConfig(supervisorConfigSchema, { SUPERVISOR_PORT: "0", ...environment }),
     ]);
     const platformConfig = readConfig(platformConfigSchema, platformVariables);
     const bus = lifecycle.add("bus", await openEventBus(platformConfig.BUS_URL));
     const coordination = lifecycle.add("coordination", await openCoordination(platformConfig.COORDINATION_URL));
     const liveFeed = lifecycle.add("live feed", await openLiveFeed(platformConfig.CACHE_URL));
-    const host = async (service: ServiceName, start: HostOptions["start"]): Promise<HostedService> =>
-      lifecycle.add(
+    const hostAt = (service: ServiceName, ports: Ports, start: ServiceStart): Promise<HostedService> =>
+      // Nothing here is starting beside us: what fails at first fails for good.
+      hostService({
         service,
-        // Nothing here is starting beside us: what fails at first fails for good.
-        await hostService({
-          service,
-          config: platformConfig,
-          log: log(service),
-          bus,
-          coordination,
-          liveFeed,
-          start,
-          patienceMs: 0,
-        }),
-      );
+        config: { ...platformConfig, METRICS_PORT: ports.metrics },
+        log: log(service),
+        bus,
+        coordination,
+        liveFeed,
+        start: (context) => start(context, ports.rpc),
+        patienceMs: 0,
+      });
+    const driver = lifecycle.add("units", new InProcessDriver(options.supervision?.readLog ?? (() => [])));
+    const host = async (
+      service: ServiceName,
+      configured: number,
+      dependsOn: ServiceName[],
+      start: ServiceStart,
+    ): Promise<HostedService> => {
+      let ports: Ports = { rpc: configured, metrics: 0 };
+      const declaration = { id: service, group: "trading", dependsOn, speaks: "grpc" as const, order: order++ };
+      return driver.add(declaration, async () => {
+        const hosted = await hostAt(service, ports, start);
+        // Where it was, its clients find it again.
+        ports = { rpc: portOf(hosted.address), metrics: portOf(hosted.metricsAddress) };
+        return hosted;
+      });
+    };
+    let order = 0;
     const checkpointConfig = readConfig(checkpointConfigSchema, {
       CHECKPOINT_PORT: "0",
       CHECKPOINT_DATABASE_URL: options.ledgerUrl,
     });
     const riskConfig = readConfig(riskConfigSchema, riskVariables);
     const predictorConfig = readConfig(predictorConfigSchema, predictorVariables);
-    const checkpoint = await host("checkpoint", (context) => openCheckpointService(checkpointConfig, context));
-    const risk = await host("risk-manager", (context) => createRiskManagerService(riskConfig, context));
-    const predictor = await host("market-predictor", (context) =>
-      createMarketPredictorService(predictorConfig, context),
+    const checkpoint = await host("checkpoint", 0, [], (context, port) =>
+      openCheckpointService({ ...checkpointConfig, CHECKPOINT_PORT: port }, context),
+    );
+    const risk = await host("risk-manager", riskConfig.RISK_PORT, [], (context, port) =>
+      createRiskManagerService({ ...riskConfig, RISK_PORT: port }, context),
+    );
+    const predictor = await host("market-predictor", predictorConfig.PREDICTOR_PORT, [], (context, port) =>
+      createMarketPredictorService({ ...predictorConfig, PREDICTOR_PORT: port }, context),
     );
     const executorConfig = readConfig(executorConfigSchema, {
       EXECUTOR_PREDICTOR_ADDRESS: predictor.address,
@@ -107,21 +146,38 @@ export async function startServices(options: ServicesOptions): Promise<Services>
       ...executorVariables,
     });
     const faultPoint = faultPointFromEnvironment(environment);
-    const executor = await host("hft-executor", (context) =>
-      createExecutorService(executorConfig, context, faultPoint),
+    const needed = ["checkpoint", "risk-manager", "market-predictor"] as const;
+    const executor = await host("hft-executor", executorConfig.EXECUTOR_PORT, [...needed], (context, port) =>
+      createExecutorService({ ...executorConfig, EXECUTOR_PORT: port }, context, faultPoint),
     );
+    let supervisor: HostedService | undefined;
+    if (options.supervision) {
+      const supervisorConfig = readConfig(supervisorConfigSchema, {
+        SUPERVISOR_PORT: "0",
+        ...environment,
+        SUPERVISOR_DATABASE_URL: options.supervision.databaseUrl,
+      });
+      supervisor = lifecycle.add(
+        "supervisor",
+        await hostAt("supervisor", { rpc: supervisorConfig.SUPERVISOR_PORT, metrics: 0 }, (context, port) =>
+          createSupervisorService({ ...supervisorConfig, SUPERVISOR_PORT: port }, context, driver),
+        ),
+      );
+    }
     const endpoints = {
       pid: process.pid,
       checkpoint: checkpoint.address,
       marketPredictor: predictor.address,
       riskManager: risk.address,
       hftExecutor: executor.address,
+      ...(supervisor && { supervisor: supervisor.address }),
       chain: chainUrl.replace(/^ws/, "http"),
       metrics: {
         checkpoint: checkpoint.metricsAddress,
         marketPredictor: predictor.metricsAddress,
         riskManager: risk.metricsAddress,
         hftExecutor: executor.metricsAddress,
+        ...(supervisor && { supervisor: supervisor.metricsAddress }),
       },
     };
     return { endpoints, bus, stop: () => lifecycle.stop() };

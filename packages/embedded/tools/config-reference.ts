@@ -5,6 +5,7 @@ import { executorConfigSchema } from "@flashloan/hft-executor/config";
 import { predictorConfigSchema } from "@flashloan/market-predictor/config";
 import { riskConfigSchema } from "@flashloan/risk-manager/config";
 import { platformConfigSchema } from "@flashloan/shared/run-service";
+import { supervisorConfigSchema, unitsConfigSchema } from "@flashloan/supervisor/config";
 import { cell, writeOrCheck } from "./generated-files.ts";
 
 // Writes docs/configuration.md and .env.example from the services' own schemas; `--check` fails when they are stale.
@@ -13,6 +14,7 @@ const services = {
   "market-predictor": predictorConfigSchema,
   "risk-manager": riskConfigSchema,
   "hft-executor": executorConfigSchema,
+  supervisor: { ...supervisorConfigSchema, ...unitsConfigSchema },
 };
 
 interface Variable {

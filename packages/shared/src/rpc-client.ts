@@ -101,14 +101,19 @@ export class RpcClient implements Running {
     );
   }
 
-  /** Whether the service says of itself that it can do its work (grpc.health.v1); for readiness, never thrown. */
-  async isServing(): Promise<boolean> {
+  /** What the service says of itself (grpc.health.v1), or why it says nothing; never thrown. */
+  async health(deadlineMs: number): Promise<"serving" | "not_serving" | { readonly silent: string }> {
     try {
-      const { status: answer } = await this.unary(HEALTH_CHECK, { service: "" }, { deadlineMs: HEALTH_DEADLINE_MS });
-      return answer === "SERVING";
-    } catch {
-      return false;
+      const { status: answer } = await this.unary(HEALTH_CHECK, { service: "" }, { deadlineMs });
+      return answer === "SERVING" ? "serving" : "not_serving";
+    } catch (error) {
+      return { silent: (error as Error).message };
     }
+  }
+
+  /** Whether the service says of itself that it can do its work; for readiness, never thrown. */
+  async isServing(): Promise<boolean> {
+    return (await this.health(HEALTH_DEADLINE_MS)) === "serving";
   }
 
   async stop(): Promise<void> {

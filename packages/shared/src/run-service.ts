@@ -12,6 +12,7 @@ import {
   type ConfigSchema,
 } from "./config.ts";
 import { toFlashloanError } from "./errors.ts";
+import { startHeartbeats } from "./heartbeat.ts";
 import { Lifecycle, type Running } from "./lifecycle.ts";
 import { createLogger, type Logger } from "./log.ts";
 import type { Coordination } from "./ports/coordination.ts";
@@ -139,6 +140,7 @@ export async function hostService(options: HostOptions): Promise<HostedService> 
       log,
       clock: systemClock,
       bus,
+      coordination,
       liveFeed,
       metrics,
       tracing,
@@ -150,6 +152,10 @@ export async function hostService(options: HostOptions): Promise<HostedService> 
     const address = config.INSTANCE_ADDRESS ?? running.address;
     const instance = `${service}-${randomUUID()}`;
     lifecycle.add("registration", await patiently(() => coordination.register({ service, instance, address })));
+    lifecycle.add(
+      "heartbeats",
+      startHeartbeats(context, instance, () => readiness.unmet),
+    );
     log.info({ address: running.address, instance, metrics: endpoint.address }, "service_started");
     return { address: running.address, metricsAddress: endpoint.address, stop: () => lifecycle.stop() };
   } catch (error) {

@@ -1,6 +1,7 @@
 import type { Clock } from "./clock.ts";
 import type { Running } from "./lifecycle.ts";
 import type { Logger } from "./log.ts";
+import type { Coordination } from "./ports/coordination.ts";
 import type { EventBus } from "./ports/event-bus.ts";
 import type { LiveFeed } from "./ports/live-feed.ts";
 import type { ServiceName } from "./telemetry/declarations.ts";
@@ -15,6 +16,7 @@ export interface ServiceContext {
   readonly log: Logger;
   readonly clock: Clock;
   readonly bus: EventBus;
+  readonly coordination: Coordination;
   readonly liveFeed: LiveFeed;
   readonly metrics: Metrics;
   readonly tracing: Tracing;

@@ -4,32 +4,50 @@ import { FlashloanError } from "../errors.ts";
 import type { SchemaMigration } from "../ports/database.ts";
 
 /** Brings a schema up to date, forward only. @throws FlashloanError data_folder_unusable when it is not one of ours */
-export async function migrateToLatest(kysely: Kysely<unknown>, migrations: readonly SchemaMigration[]): Promise<void> {
-  const { error } = await migratorOf(kysely, migrations).migrateToLatest();
+export async function migrateToLatest(
+  kysely: Kysely<unknown>,
+  migrations: readonly SchemaMigration[],
+  part?: string,
+): Promise<void> {
+  const { error } = await migratorOf(kysely, migrations, part).migrateToLatest();
   if (error) throw unknownSchema(error);
 }
 
 /** Looks at a schema. @throws FlashloanError service_unavailable when it is old, data_folder_unusable when it is newer */
-export async function checkSchema(kysely: Kysely<unknown>, migrations: readonly SchemaMigration[]): Promise<void> {
-  const known = await migratorOf(kysely, migrations).getMigrations();
+export async function checkSchema(
+  kysely: Kysely<unknown>,
+  migrations: readonly SchemaMigration[],
+  part?: string,
+): Promise<void> {
+  const known = await migratorOf(kysely, migrations, part).getMigrations();
   const missing = known.filter(({ executedAt }) => executedAt === undefined).map(({ name }) => name);
   if (missing.length > 0)
     throw new FlashloanError(
       "service_unavailable",
       `the database's schema lacks ${missing.join(", ")}: run "flashloan migrate" (in Docker Compose the migrate job does)`,
     );
-  const { rows } = await sql<{ name: string }>`select name from ${sql.table(DEFAULT_MIGRATION_TABLE)}`.execute(kysely);
+  const { rows } = await sql<{ name: string }>`select name from ${sql.table(tableOf(part))}`.execute(kysely);
   const names = new Set(migrations.map(({ name }) => name));
   const newer = rows.filter(({ name }) => !names.has(name)).map(({ name }) => name);
   if (newer.length > 0) throw unknownSchema(new Error(`it has ${newer.join(", ")}`));
 }
 
-function migratorOf(kysely: Kysely<unknown>, migrations: readonly SchemaMigration[]): Migrator {
+/** Each part of a database has a record of its own of what was done to it. */
+function tableOf(part: string | undefined): string {
+  return part === undefined ? DEFAULT_MIGRATION_TABLE : `${part}_migration`;
+}
+
+function migratorOf(
+  kysely: Kysely<unknown>,
+  migrations: readonly SchemaMigration[],
+  part: string | undefined,
+): Migrator {
   const provider = {
     getMigrations: async () =>
       Object.fromEntries(migrations.map((migration) => [migration.name, { up: migration.up }])),
   };
-  return new Migrator({ db: kysely, provider });
+  const table = tableOf(part);
+  return new Migrator({ db: kysely, provider, migrationTableName: table, migrationLockTableName: `${table}_lock` });
 }
 
 function unknownSchema(cause: unknown): FlashloanError {

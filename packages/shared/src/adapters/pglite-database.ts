@@ -18,8 +18,8 @@ export async function openPgliteDatabase(folder?: string): Promise<Database> {
     return {
       kysely,
       durability: "process",
-      migrate: (migrations) => migrateToLatest(kysely, migrations),
-      ensureSchema: (migrations) => migrateToLatest(kysely, migrations),
+      migrate: (migrations, part) => migrateToLatest(kysely, migrations, part),
+      ensureSchema: (migrations, part) => migrateToLatest(kysely, migrations, part),
       isReachable: async () => !pglite.closed,
       stop: async () => {
         await kysely.destroy();

@@ -45,8 +45,8 @@ export async function openPostgresDatabase(url: string): Promise<Database> {
     return {
       kysely,
       durability,
-      migrate: (migrations) => migrateToLatest(kysely, migrations),
-      ensureSchema: (migrations) => checkSchema(kysely, migrations),
+      migrate: (migrations, part) => migrateToLatest(kysely, migrations, part),
+      ensureSchema: (migrations, part) => checkSchema(kysely, migrations, part),
       isReachable: async () => {
         try {
           await withDeadline(probe(pool), PROBE_DEADLINE_MS, () => new Error("silent"));

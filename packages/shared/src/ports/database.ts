@@ -15,15 +15,16 @@ export interface Database extends Running {
   readonly durability: "process" | "power";
   /**
    * Brings the schema up to date; forward only. For the one-shot job (`flashloan migrate`) and for tests.
+   * @param part whose tables they are, where several services share the database
    * @throws FlashloanError data_folder_unusable when a newer schema is found
    */
-  migrate(migrations: readonly SchemaMigration[]): Promise<void>;
+  migrate(migrations: readonly SchemaMigration[], part?: string): Promise<void>;
   /**
    * What a service calls before its first query: a database of this process alone is brought up to date; one that others
    * use too is only looked at.
    * @throws FlashloanError service_unavailable until the job has run, data_folder_unusable when a newer schema is found
    */
-  ensureSchema(migrations: readonly SchemaMigration[]): Promise<void>;
+  ensureSchema(migrations: readonly SchemaMigration[], part?: string): Promise<void>;
   /** Whether a query is answered now; for health, never thrown. */
   isReachable(): Promise<boolean>;
 }

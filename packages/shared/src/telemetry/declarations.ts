@@ -2,7 +2,7 @@
 export const VERSION = "0.1.0";
 
 /** Every service that emits telemetry. */
-export const SERVICES = ["checkpoint", "market-predictor", "risk-manager", "hft-executor"] as const;
+export const SERVICES = ["checkpoint", "market-predictor", "risk-manager", "hft-executor", "supervisor"] as const;
 /** @see SERVICES */
 export type ServiceName = (typeof SERVICES)[number];
 
@@ -21,7 +21,7 @@ export interface MetricDeclaration {
 }
 
 /** What services can't do their work without. */
-const NEEDS = ["database", "chain", "feed", "checkpoint", "market-predictor", "risk-manager"] as const;
+const NEEDS = ["database", "coordination", "chain", "feed", "checkpoint", "market-predictor", "risk-manager"] as const;
 /** @see NEEDS */
 export type Need = (typeof NEEDS)[number];
 
@@ -308,6 +308,54 @@ export const METRICS = {
     services: ["hft-executor"],
     labels: {},
     buckets: SECONDS,
+  },
+  flashloan_supervisor_leading: {
+    kind: "gauge",
+    help: "1 while this supervisor is the one that acts",
+    services: ["supervisor"],
+    labels: {},
+  },
+  flashloan_supervisor_units: {
+    kind: "gauge",
+    help: "Units under supervision, by where they are in their life; told by the leader",
+    services: ["supervisor"],
+    labels: { phase: ["starting", "up", "degraded", "down", "restarting", "crash_loop", "quarantined"] },
+  },
+  flashloan_supervisor_incidents_total: {
+    kind: "counter",
+    help: "Failures of units",
+    services: ["supervisor"],
+    labels: {
+      fault: [
+        "crash",
+        "out_of_memory",
+        "no_answer",
+        "stuck",
+        "wrong_answer",
+        "unhealthy",
+        "start_timeout",
+        "restart_failed",
+      ],
+    },
+  },
+  flashloan_supervisor_restarts_total: {
+    kind: "counter",
+    help: "Restarts by the supervisor, planned ones too",
+    services: ["supervisor"],
+    labels: { outcome: ["done", "failed"] },
+  },
+  flashloan_supervisor_heal_seconds: {
+    kind: "histogram",
+    help: "From when a failure was noticed until the unit did its work again",
+    services: ["supervisor"],
+    labels: {},
+    buckets: [0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300],
+  },
+  flashloan_supervisor_alerts_total: {
+    kind: "counter",
+    help: "Alerts given to those who are configured",
+    services: ["supervisor"],
+    labels: { channel: ["alertmanager", "webhook"], outcome: ["delivered", "failed"] },
   },
 } as const satisfies Readonly<Record<string, MetricDeclaration>>;
 

@@ -1,3 +1,4 @@
+import { createMemoryCoordination } from "../../src/adapters/memory-coordination.ts";
 import { createMemoryEventBus } from "../../src/adapters/memory-event-bus.ts";
 import { createMemoryLiveFeed } from "../../src/adapters/memory-live-feed.ts";
 import { systemClock } from "../../src/clock.ts";
@@ -14,6 +15,7 @@ export function testContext(service: ServiceName, given: Partial<ServiceContext>
     log: createLogger(service, "silent"),
     clock: systemClock,
     bus: createMemoryEventBus(),
+    coordination: createMemoryCoordination(),
     liveFeed: createMemoryLiveFeed(),
     metrics: createMetrics(service),
     tracing: NO_TRACING,

@@ -57,7 +57,7 @@ export namespace CheckStage {
 
 /** A plan in the terms that limits are set in. */
 export interface CheckPlanRequest {
-  /** The intent. */
+  /** The intent; "probe:" and anything after it asks to see whether the answer is right: it is judged and not counted. */
   intentId: string;
   /** When it is asked. */
   stage: CheckStage;

@@ -1,0 +1,491 @@
+import { randomUUID } from "node:crypto";
+import { withDeadline } from "@flashloan/shared/clock";
+import { FlashloanError, toFlashloanError } from "@flashloan/shared/errors";
+import { HEARTBEAT_TYPE, heartbeatSchema } from "@flashloan/shared/heartbeat";
+import type { Running } from "@flashloan/shared/lifecycle";
+import type { Leadership } from "@flashloan/shared/ports/coordination";
+import { RpcClient } from "@flashloan/shared/rpc-client";
+import type { ServiceContext } from "@flashloan/shared/service";
+import type { Alarm } from "./alerts.ts";
+import type { UnitDriver, UnitSighting } from "./driver.ts";
+import { UnitHealth, type Answer } from "./health.ts";
+import { note, type CommandRecord, type Incident, type IncidentOutcome, type SupervisorStore } from "./incidents.ts";
+import { KNOWN_QUESTIONS } from "./known-questions.ts";
+import { PHASES, type Action, type RestartAction, type SupervisionTree, type UnitView } from "./tree.ts";
+import type { UnitDeclaration, Verdict } from "./unit.ts";
+
+/** How often every unit is looked at. */
+const ROUND_MS = 1_000;
+const SIGHT_DEADLINE_MS = 3_000;
+const ASK_DEADLINE_MS = 1_500;
+/** How often the known questions are asked. */
+const QUESTION_EVERY_MS = 3_000;
+const STORE_DEADLINE_MS = 3_000;
+/** What a unit is given to end by itself: time to drain when it can, hardly any when it does not answer. */
+const DRAIN_GRACE_MS = 15_000;
+const FAULT_GRACE_MS = 1_000;
+const RESTART_DEADLINE_MS = 60_000;
+const INCIDENTS_OPEN_MAX = 1_000;
+/** Where the fencing token of the newest leader is kept. */
+const FENCE_KEY = "supervisor/fence";
+
+/** What a supervisor works with. */
+export interface SupervisorDependencies {
+  readonly driver: UnitDriver;
+  /** Makes the tree, anew with every leadership. */
+  readonly plant: () => SupervisionTree;
+  readonly store: SupervisorStore;
+  readonly alarm: Alarm;
+  readonly context: ServiceContext;
+  /** False: failed units are told of and left as they are. */
+  readonly restarts: boolean;
+}
+
+/** An operator's order. */
+export type Order = Pick<CommandRecord, "unit" | "command" | "operator" | "reason">;
+
+/**
+ * Watches every unit and restarts what fails, as long as it leads: of several supervisors one acts. What is decided is the
+ * tree's, what is thought of a unit its health's; here is what has effects.
+ */
+export class Supervisor implements Running {
+  readonly #deps: SupervisorDependencies;
+  readonly #stopping = new AbortController();
+  readonly #health = new Map<string, UnitHealth>();
+  readonly #clients = new Map<string, RpcClient>();
+  readonly #registered = new Map<string, UnitDeclaration>();
+  readonly #incidents = new Map<string, Incident>();
+  readonly #acting = new Set<Promise<void>>();
+  #tree: SupervisionTree;
+  #leadership: Leadership | undefined;
+  #running: Promise<void> | undefined;
+  #heartbeats: Running | undefined;
+  #hint: () => void = () => undefined;
+  #askedAtMs = 0;
+  #savedState = "";
+
+  constructor(dependencies: SupervisorDependencies) {
+    this.#deps = dependencies;
+    this.#tree = dependencies.plant();
+  }
+
+  /** True when this is the supervisor that acts. */
+  get leading(): boolean {
+    return this.#leadership !== undefined && !this.#leadership.lost.aborted;
+  }
+
+  /** Every unit. */
+  units(): UnitView[] {
+    return this.#tree.units(this.#deps.context.clock.now());
+  }
+
+  /** Begins: waits to lead, then watches, until it is stopped. */
+  async start(): Promise<void> {
+    const { driver, context } = this.#deps;
+    driver.onHint(() => this.#hint());
+    this.#heartbeats = await context.bus.subscribe(
+      { group: "supervisor", pattern: HEARTBEAT_TYPE, prefetch: 64 },
+      async ({ data, time }) => {
+        const beat = heartbeatSchema.safeParse(data);
+        const ageMs = context.clock.now() - Date.parse(time);
+        // One that waited in its queue tells of another time.
+        if (beat.success && ageMs < SIGHT_DEADLINE_MS)
+          this.#health.get(beat.data.unit)?.beat(beat.data.unmet, context.clock.now());
+      },
+    );
+    this.#running = this.#run();
+  }
+
+  /** Takes in a unit that no driver declares. */
+  register(declaration: UnitDeclaration): void {
+    this.#registered.set(declaration.id, declaration);
+    this.#tree.declare(declaration, this.#deps.context.clock.now());
+  }
+
+  /** Carries out an operator's order, once it is kept. @throws FlashloanError not_found, service_unavailable, argument_invalid */
+  async command(order: Order): Promise<UnitView> {
+    const { store, context } = this.#deps;
+    const { unit, command } = order;
+    if (!this.leading)
+      throw new FlashloanError(
+        "service_unavailable",
+        "this supervisor does not lead: ask the one that does, or wait for it",
+      );
+    this.#view(unit);
+    await store.keepCommand({ ...order, atMs: context.clock.now(), outcome: "ok" });
+    context.log.warn({ ...order }, "unit_command");
+    const now = context.clock.now();
+    if (command === "reset") this.#tree.reset(unit);
+    else if (command === "release") this.#tree.release(unit, now);
+    else if (command === "quarantine") {
+      this.#tree.quarantine(unit, `by ${order.operator}: ${order.reason}`, now);
+      this.#close(unit, "quarantined", `quarantined by ${order.operator}`);
+    } else {
+      this.#tree.plan(unit, now);
+      await this.#restartOne(unit, DRAIN_GRACE_MS);
+    }
+    this.#hint();
+    return this.#view(unit);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#hint();
+    await this.#heartbeats?.stop();
+    await this.#running;
+    await Promise.all(this.#acting);
+    await withDeadline(this.#deps.store.flush(), STORE_DEADLINE_MS, () => new Error("late")).catch(() => undefined);
+    await Promise.all([...this.#clients.values()].map((client) => client.stop()));
+  }
+
+  async #run(): Promise<void> {
+    const { context } = this.#deps;
+    while (!this.#stopping.signal.aborted) {
+      try {
+        this.#leadership = await context.coordination.campaign("supervisor", this.#stopping.signal);
+        context.log.info({ fencingToken: String(this.#leadership.fencingToken) }, "supervisor_leads");
+        await this.#recover();
+        await this.#lead(AbortSignal.any([this.#stopping.signal, this.#leadership.lost]));
+      } catch (error) {
+        if (!this.#stopping.signal.aborted) context.log.error({ error }, "supervisor_round_failed");
+      } finally {
+        const led = this.#leadership;
+        this.#leadership = undefined;
+        await led?.stop();
+        this.#report();
+      }
+    }
+  }
+
+  /** Goes on from what the last leader saved; without it when the database is away. */
+  async #recover(): Promise<void> {
+    const { store, context, plant } = this.#deps;
+    this.#tree = plant();
+    this.#health.clear();
+    this.#incidents.clear();
+    const now = context.clock.now();
+    for (const declaration of this.#registered.values()) this.#tree.declare(declaration, now);
+    try {
+      for (const sighting of await this.#sight()) this.#tree.declare(sighting.declaration, now);
+      const late = (): Error => new Error("the database is late");
+      const state = await withDeadline(store.readState(), STORE_DEADLINE_MS, late);
+      if (state !== undefined) this.#tree.restore(state, now);
+      for (const incident of await withDeadline(store.open(), STORE_DEADLINE_MS, late))
+        this.#incidents.set(incident.unit, incident);
+    } catch (error) {
+      context.log.warn({ error }, "supervisor_begins_anew");
+    }
+  }
+
+  async #lead(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#deps.context;
+    while (!signal.aborted) {
+      const hinted = new Promise<void>((resolve) => (this.#hint = resolve));
+      try {
+        await this.#round(signal);
+      } catch (error) {
+        log.warn({ error: toFlashloanError(error) }, "supervisor_round_failed");
+      }
+      const rest = new AbortController();
+      await Promise.race([
+        clock.sleep(ROUND_MS, AbortSignal.any([signal, rest.signal])).catch(() => undefined),
+        hinted,
+      ]);
+      rest.abort();
+    }
+  }
+
+  async #round(signal: AbortSignal): Promise<void> {
+    const { context, driver } = this.#deps;
+    const { clock } = context;
+    const sightings = await this.#sight();
+    const now = clock.now();
+    for (const sighting of sightings) this.#see(sighting, now);
+    for (const { declaration } of this.units())
+      if (
+        !sightings.some((sighting) => sighting.declaration.id === declaration.id) &&
+        !this.#registered.has(declaration.id)
+      ) {
+        this.#tree.forget(declaration.id);
+        this.#close(declaration.id, "gone", `${driver.kind} does not know it any more`);
+      }
+    const asks = now - this.#askedAtMs >= QUESTION_EVERY_MS;
+    if (asks) this.#askedAtMs = now;
+    await Promise.all(this.units().map(({ declaration }) => this.#ask(declaration, asks)));
+    if (signal.aborted) return;
+    for (const { declaration } of this.units()) this.#judge(declaration.id, clock.now());
+    if (this.#deps.restarts) for (const action of this.#tree.decide(clock.now())) this.#act(action);
+    this.#report();
+    void this.#save();
+  }
+
+  #sight(): Promise<readonly UnitSighting[]> {
+    return withDeadline(
+      this.#deps.driver.sightings(),
+      SIGHT_DEADLINE_MS,
+      () =>
+        new FlashloanError(
+          "deadline_exceeded",
+          `${this.#deps.driver.kind} did not say within ${SIGHT_DEADLINE_MS} ms what runs`,
+        ),
+    );
+  }
+
+  #see(sighting: UnitSighting, now: number): void {
+    const { id } = sighting.declaration;
+    this.#tree.declare(sighting.declaration, now);
+    const health = this.#healthOf(id);
+    const before = health.incarnation;
+    if (!health.sighted(sighting, now)) return;
+    const phase = this.#view(id).phase;
+    if (phase === "restarting" || phase === "quarantined") return;
+    // Its engine was quicker than we: a failure all the same.
+    const fault = sighting.lastExit?.outOfMemory ? "out_of_memory" : "crash";
+    const reason = `it ended (${before ?? "unseen"}) and was started again by ${this.#deps.driver.kind}`;
+    const incident = this.#open(id, { status: "failed", fault, reason }, now);
+    note(incident, now, "action", "restarted by its engine's own policy");
+    this.#deps.store.keep(incident);
+  }
+
+  async #ask(declaration: UnitDeclaration, asks: boolean): Promise<void> {
+    const { clock } = this.#deps.context;
+    const health = this.#healthOf(declaration.id);
+    if (declaration.speaks === "nothing" || declaration.address === undefined) return;
+    if (declaration.speaks === "mcp") return health.answered(await pingMcp(declaration.address), clock.now());
+    const client = this.#client(declaration.address);
+    const answer = await client.health(ASK_DEADLINE_MS);
+    health.answered(answer, clock.now());
+    const question = KNOWN_QUESTIONS[declaration.id];
+    if (!asks || question === undefined || answer !== "serving") return;
+    try {
+      health.probed(await question(client, ASK_DEADLINE_MS));
+    } catch (error) {
+      // Refused or late is the business of the health check; an answer that can't be read is a wrong one.
+      const { code, message } = toFlashloanError(error);
+      if (code === "internal" || code === "argument_invalid") health.probed(`it refuses a known question: ${message}`);
+    }
+  }
+
+  #judge(id: string, now: number): void {
+    const verdict = this.#healthOf(id).verdict(now);
+    const news = this.#tree.observe(id, verdict, now);
+    if (verdict.status === "failed" && news) this.#open(id, verdict, now);
+    else if (verdict.status === "up") this.#close(id, "healed", "it is up and answers");
+  }
+
+  #open(id: string, { fault, reason }: Extract<Verdict, { status: "failed" }>, now: number): Incident {
+    const { store, alarm, context } = this.#deps;
+    const known = this.#incidents.get(id);
+    if (known) {
+      note(known, now, "evidence", `${fault}: ${reason}`);
+      store.keep(known);
+      return known;
+    }
+    const entries = [{ atMs: now, kind: "evidence" as const, text: `${fault}: ${reason}` }];
+    const incident: Incident = {
+      id: randomUUID(),
+      unit: id,
+      fault,
+      openedAtMs: now,
+      closedAtMs: undefined,
+      outcome: undefined,
+      entries,
+    };
+    if (this.#incidents.size < INCIDENTS_OPEN_MAX) this.#incidents.set(id, incident);
+    context.metrics.add("flashloan_supervisor_incidents_total", { fault });
+    store.keep(incident);
+    alarm({
+      name: "UnitFailed",
+      severity: "warning",
+      unit: id,
+      incidentId: incident.id,
+      summary: `${id} failed (${fault}): ${reason}`,
+    });
+    void this.#collect(incident);
+    return incident;
+  }
+
+  /** Adds the unit's last words to an incident. */
+  async #collect(incident: Incident): Promise<void> {
+    try {
+      const lines = await withDeadline(
+        this.#deps.driver.logs(incident.unit, 20),
+        SIGHT_DEADLINE_MS,
+        () => new Error("late"),
+      );
+      if (lines.length > 0) note(incident, this.#deps.context.clock.now(), "evidence", lines.join("\n"));
+    } catch (error) {
+      note(
+        incident,
+        this.#deps.context.clock.now(),
+        "evidence",
+        `its log can't be read: ${toFlashloanError(error).message}`,
+      );
+    }
+    this.#deps.store.keep(incident);
+  }
+
+  #close(id: string, outcome: IncidentOutcome, text: string): void {
+    const incident = this.#incidents.get(id);
+    if (!incident) return;
+    const { store, alarm, context } = this.#deps;
+    const now = context.clock.now();
+    this.#incidents.delete(id);
+    incident.closedAtMs = now;
+    incident.outcome = outcome;
+    note(incident, now, "outcome", text);
+    store.keep(incident);
+    if (outcome !== "healed") return;
+    const tookMs = now - incident.openedAtMs;
+    context.metrics.observe("flashloan_supervisor_heal_seconds", {}, tookMs / 1_000);
+    alarm({
+      name: "UnitHealed",
+      severity: "info",
+      unit: id,
+      incidentId: incident.id,
+      summary: `${id} is up again after ${(tookMs / 1_000).toFixed(1)} s`,
+    });
+  }
+
+  #act(action: Action): void {
+    if (action.kind === "quarantine") {
+      const incidentId = this.#incidents.get(action.culprit)?.id ?? "";
+      this.#close(action.culprit, "quarantined", action.reason);
+      this.#deps.alarm({
+        name: "UnitQuarantined",
+        severity: "critical",
+        unit: action.culprit,
+        incidentId,
+        summary: `${action.culprit} is left down: ${action.reason}`,
+      });
+      return;
+    }
+    const acting = this.#restart(action).finally(() => this.#acting.delete(acting));
+    this.#acting.add(acting);
+  }
+
+  /** Restarts the units of an action one after the other, in their start order. */
+  async #restart({ culprit, units, group, fault }: RestartAction): Promise<void> {
+    const { context, store } = this.#deps;
+    for (const unit of units) {
+      const incident = this.#incidents.get(culprit);
+      if (incident) {
+        note(
+          incident,
+          context.clock.now(),
+          "action",
+          unit === culprit ? `restart (${fault})` : `restart of ${unit}, by the rule of ${group}`,
+        );
+        store.keep(incident);
+      }
+      await this.#restartOne(unit, unit === culprit ? FAULT_GRACE_MS : DRAIN_GRACE_MS);
+    }
+  }
+
+  async #restartOne(unit: string, graceMs: number): Promise<void> {
+    const { driver, context } = this.#deps;
+    try {
+      await this.#fence();
+      await withDeadline(
+        driver.restart(unit, graceMs),
+        RESTART_DEADLINE_MS,
+        () => new FlashloanError("deadline_exceeded", `${unit} was not restarted within ${RESTART_DEADLINE_MS} ms`),
+      );
+      context.metrics.add("flashloan_supervisor_restarts_total", { outcome: "done" });
+      context.log.warn({ unit, graceMs }, "unit_restarted");
+      // What was known of it was of another run.
+      this.#health.set(unit, new UnitHealth());
+      this.#tree.restarted(unit, undefined, context.clock.now());
+    } catch (error) {
+      const { message } = toFlashloanError(error);
+      context.metrics.add("flashloan_supervisor_restarts_total", { outcome: "failed" });
+      context.log.error({ unit, error }, "unit_not_restarted");
+      this.#tree.restarted(unit, message, context.clock.now());
+    }
+  }
+
+  /**
+   * Makes sure, right before an effect, that no later leader has begun: its token is in the store of coordination before it
+   * acts. One that was frozen past its lease finds it there. @throws FlashloanError service_unavailable when it leads no more
+   */
+  async #fence(): Promise<void> {
+    const leadership = this.#leadership;
+    const refused = (): FlashloanError =>
+      new FlashloanError("service_unavailable", "this supervisor leads no more: the one that does acts");
+    if (!leadership) throw refused();
+    const { coordination } = this.#deps.context;
+    for (;;) {
+      const fence = await coordination.read(FENCE_KEY);
+      const token = BigInt(fence?.value ?? 0);
+      if (token > leadership.fencingToken) throw refused();
+      if (token === leadership.fencingToken) break;
+      const written = await coordination.compareAndSwap(FENCE_KEY, fence?.version, leadership.fencingToken.toString());
+      if (written !== undefined) break;
+    }
+    if (leadership.lost.aborted) throw refused();
+  }
+
+  /** Saves the tree's state when it changed. */
+  async #save(): Promise<void> {
+    const leadership = this.#leadership;
+    const state = this.#tree.snapshot();
+    const text = JSON.stringify(state);
+    if (!leadership || text === this.#savedState) return;
+    this.#savedState = text;
+    try {
+      const { store, context } = this.#deps;
+      const saved = await withDeadline(
+        store.saveState(leadership.fencingToken, state),
+        STORE_DEADLINE_MS,
+        () => new Error("late"),
+      );
+      if (!saved) context.log.error({}, "supervisor_state_refused");
+    } catch {
+      // Tried again with the next change; the incidents' store says that the database is away.
+      this.#savedState = "";
+    }
+  }
+
+  #report(): void {
+    const { metrics } = this.#deps.context;
+    metrics.set("flashloan_supervisor_leading", {}, this.leading ? 1 : 0);
+    const units = this.leading ? this.units() : [];
+    for (const phase of PHASES)
+      metrics.set("flashloan_supervisor_units", { phase }, units.filter((unit) => unit.phase === phase).length);
+  }
+
+  #view(id: string): UnitView {
+    const view = this.units().find(({ declaration }) => declaration.id === id);
+    if (view) return view;
+    const known = this.units().map(({ declaration }) => declaration.id);
+    throw new FlashloanError("not_found", `there is no unit "${id}"; known: ${known.join(", ") || "none yet"}`);
+  }
+
+  #healthOf(id: string): UnitHealth {
+    const known = this.#health.get(id) ?? new UnitHealth();
+    this.#health.set(id, known);
+    return known;
+  }
+
+  #client(address: string): RpcClient {
+    const known = this.#clients.get(address) ?? new RpcClient(address, this.#deps.context.tlsFolder);
+    this.#clients.set(address, known);
+    return known;
+  }
+}
+
+/** An MCP server's ping (any revision's Streamable HTTP: a JSON-RPC request by POST). */
+async function pingMcp(url: string): Promise<Answer> {
+  try {
+    const response = await fetch(url, {
+      method: "POST",
+      headers: { "content-type": "application/json", accept: "application/json, text/event-stream" },
+      body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "ping" }),
+      signal: AbortSignal.timeout(ASK_DEADLINE_MS),
+    });
+    await response.body?.cancel();
+    return response.status < 500 ? "serving" : "not_serving";
+  } catch (error) {
+    return { silent: (error as Error).message };
+  }
+}
