@@ -1,3 +1,5 @@
+// Arguments are grouped by what they are for.
+/* oxlint-disable unicorn/no-useless-spread */
 import { spawn, spawnSync } from "node:child_process";
 import { accessSync, closeSync, constants, existsSync, openSync, readFileSync } from "node:fs";
 import { constants as os } from "node:os";
@@ -68,13 +70,22 @@ function walls(network: "none" | "granted", workspaceBytes: number): string[] {
   const size = String(workspaceBytes);
   const links = ["bin", "sbin", "lib", "lib64"].filter((name) => existsSync(`/usr/${name}`));
   return [
-    ...["--unshare-all", "--cap-drop", "ALL", "--die-with-parent", "--new-session", "--clearenv"],
+    ...[
+      "--unshare-all",
+      "--unshare-user",
+      "--disable-userns",
+      "--cap-drop",
+      "ALL",
+      "--die-with-parent",
+      "--new-session",
+      "--clearenv",
+    ],
     ...(network === "granted" ? ["--share-net", "--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf"] : []),
     ...["--hostname", "sandbox", "--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", WORKSPACE],
     ...["--setenv", "LANG", "C.UTF-8", "--setenv", "TMPDIR", WORKSPACE],
     ...["--ro-bind", "/usr", "/usr", ...links.flatMap((name) => ["--symlink", `usr/${name}`, `/${name}`])],
     ...["--tmpfs", "/usr/local", "--remount-ro", "/usr/local"],
-    ...["--proc", "/proc", "--dev", "/dev", "--size", "65536", "--tmpfs", "/dev/shm"],
+    ...["--proc", "/proc", "--dev", "/dev", "--size", "65536", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"],
     ...["--perms", "0700", "--size", size, "--tmpfs", WORKSPACE, "--symlink", WORKSPACE, "/tmp"],
   ];
 }
