@@ -106,8 +106,8 @@ export async function runScript(options: ScriptOptions): Promise<ScriptOutcome> 
     await note("CLASSIFIED", { version: current.id, fault });
   }
 
-  for (let patches = 0; fault !== "transient" && options.patch && patches < patchesMax; patches++) {
-    const proposed = await options.patch(failing, ended);
+  for (let patches = 0; patches < patchesMax; patches++) {
+    const proposed = fault === "transient" ? undefined : await options.patch?.(failing, ended);
     if (!proposed) break;
     await note("PATCH_PROPOSED", { from: failing.id, version: proposed.id });
     ended = await attempt(proposed, "patch");

@@ -55,7 +55,7 @@ function unavailable(why: string): FlashloanError {
 export function bwrapFault(bwrap = BWRAP): string | undefined {
   for (const program of [bwrap, PRLIMIT, ...(process.getuid?.() === 0 ? [SETPRIV] : [])])
     if (!isExecutable(program)) return `${program} is missing`;
-  const [program = bwrap, ...args] = [...asUser(RUN_USERS.first), bwrap, ...walls("none", 4096), "/usr/bin/true"];
+  const [program, ...args] = [...asUser(RUN_USERS.first), bwrap, ...walls("none", 4096), "/usr/bin/true"];
   const { status, stderr } = spawnSync(program, args, { encoding: "utf8", timeout: 10_000 });
   return status === 0 ? undefined : `bubblewrap can't make a sandbox (${stderr.trim().slice(0, 200)})`;
 }
@@ -144,7 +144,7 @@ function readReport(text: string): { changed: Record<string, string>; removed: s
   }
 }
 
-const signalNames = new Map(Object.entries(os.signals).map(([name, number]) => [number as number, name]));
+const signalNames = new Map<number, string>(Object.entries(os.signals).map(([name, number]) => [number, name]));
 
 /** A sandbox by bubblewrap, for bare machines. @throws FlashloanError sandbox_unavailable */
 export function openBwrapSandbox(bwrap = BWRAP): Sandbox {
