@@ -11,6 +11,8 @@ const SERVERS = [
   { package: "etcd-server", present: () => onPath("etcd") },
   { package: "prometheus", present: () => onPath("prometheus") && onPath("promtool") },
   { package: "prometheus-alertmanager", present: () => onPath("prometheus-alertmanager") && onPath("amtool") },
+  // No server: the walls of the sandbox.
+  { package: "bubblewrap", present: () => onPath("bwrap") },
 ];
 /** While this script answers 101, Debian's package scripts start no service (Debian Policy, invoke-rc.d). */
 const POLICY = "/usr/sbin/policy-rc.d";

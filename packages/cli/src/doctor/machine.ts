@@ -3,6 +3,7 @@ import { accessSync, constants, existsSync, statfsSync, statSync } from "node:fs
 import { freemem } from "node:os";
 import { resolve } from "node:path";
 import { anvilBinary } from "@flashloan/devnet/anvil";
+import { bwrapFault } from "@flashloan/sandbox/bwrap";
 import { fail, ok, warn, type Check } from "./check.ts";
 
 const MEMORY_BYTES_MIN = 600 * 2 ** 20;
@@ -11,7 +12,14 @@ const COMMAND_DEADLINE_MS = 5_000;
 
 /** What the embedded platform needs of this machine. */
 export function checkMachine(dataDir: string): Check[] {
-  return [checkNode(), checkAnvil(), checkMemory(), ...checkFolder(resolve(dataDir)), checkSynchronization()];
+  return [
+    checkNode(),
+    checkAnvil(),
+    checkMemory(),
+    checkSandbox(),
+    ...checkFolder(resolve(dataDir)),
+    checkSynchronization(),
+  ];
 }
 
 function checkNode(): Check {
@@ -40,6 +48,15 @@ function checkMemory(): Check {
   const text = `${Math.round(free / 2 ** 20)} MiB free`;
   if (free >= MEMORY_BYTES_MIN) return ok("memory", text);
   return warn("memory", `${text}: the platform needs about ${MEMORY_BYTES_MIN / 2 ** 20} MiB; close something`);
+}
+
+function checkSandbox(): Check {
+  const fault = bwrapFault();
+  if (fault === undefined) return ok("sandbox", "bubblewrap confines generated code");
+  return warn(
+    "sandbox",
+    `${fault}: nothing generated is run; as root, apt-get install bubblewrap, and allow user namespaces`,
+  );
 }
 
 function checkFolder(path: string): Check[] {

@@ -14,7 +14,7 @@ export interface MetricDeclaration {
   readonly services: readonly ServiceName[];
   /** Labels and every value that they may have: each set of values is there from the start, at 0. */
   readonly labels: Readonly<Record<string, readonly string[]>>;
-  /** A gauge whose sets of labels differ from service to service: a set is there once it has a value. */
+  /** A gauge or counter whose sets of labels differ from service to service: a set is there once it has a value. */
   readonly lazy?: true;
   /** Upper bounds of a histogram's buckets. */
   readonly buckets?: readonly number[];
@@ -39,6 +39,46 @@ export const RISK_RULES = [
   "trading_state",
   "outcomes_unknown",
 ] as const;
+/** The patterns of packages/recovery. */
+export const RECOVERY_PATTERNS = [
+  "retry",
+  "timeout",
+  "circuit_breaker",
+  "bulkhead",
+  "fallback",
+  "saga",
+  "idempotent",
+  "quarantine",
+  "degrade",
+  "script",
+] as const;
+/** @see RECOVERY_PATTERNS */
+export type RecoveryPattern = (typeof RECOVERY_PATTERNS)[number];
+/** The kinds of work that are guarded. */
+export const RECOVERY_OPERATIONS = ["rpc", "model", "tool", "task", "script", "transaction", "unit"] as const;
+/** @see RECOVERY_OPERATIONS */
+export type RecoveryOperation = (typeof RECOVERY_OPERATIONS)[number];
+/** What a pattern did. */
+export const RECOVERY_OUTCOMES = [
+  "retried",
+  "recovered",
+  "exhausted",
+  "timed_out",
+  "opened",
+  "refused",
+  "fell_back",
+  "completed",
+  "resumed",
+  "rolled_back",
+  "failed",
+  "replayed",
+  "quarantined",
+  "released",
+  "degraded",
+  "patched",
+] as const;
+/** @see RECOVERY_OUTCOMES */
+export type RecoveryOutcome = (typeof RECOVERY_OUTCOMES)[number];
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
 
 /** Every metric of the platform. Units are in the names; amounts are in ether, as floats, for plots only. */
@@ -110,6 +150,13 @@ export const METRICS = {
     help: "99th percentile of the event loop's delay since the last scrape",
     services: SERVICES,
     labels: {},
+  },
+  flashloan_recovery_events_total: {
+    kind: "counter",
+    help: "What recovery patterns did, from the first time that they did it",
+    services: SERVICES,
+    labels: { pattern: RECOVERY_PATTERNS, operation: RECOVERY_OPERATIONS, outcome: RECOVERY_OUTCOMES },
+    lazy: true,
   },
   flashloan_rpc_requests_total: {
     kind: "counter",

@@ -42,7 +42,7 @@ export function createMetrics(service: ServiceName): Metrics {
     const registers = [registry];
     if (kind === "counter") {
       const counter = new Counter({ name, help, labelNames, registers, enableExemplars: true });
-      for (const set of labelSets(labels)) counter.inc({ labels: set, value: 0 });
+      if (!declaration.lazy) for (const set of labelSets(labels)) counter.inc({ labels: set, value: 0 });
       counters.set(name, counter);
     } else if (kind === "gauge") {
       const gauge = new Gauge({ name, help, labelNames, registers });
