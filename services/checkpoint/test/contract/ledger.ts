@@ -60,6 +60,60 @@ export function ledgerContract(name: string, open: () => Promise<Database>): voi
     });
   });
 
+  test(`${name}: two ledgers on one database that write at once never lose, double or misplace a record`, async () => {
+    const again = await openLedger(database, clock, createMetrics("checkpoint"));
+    const streams = Array.from({ length: 6 }, newStream);
+    const write = async (writer: Ledger, stream: string): Promise<void> => {
+      for (let step = 0n; step < 8n;) {
+        const appended = await writer.append(command(stream, step, ["SIGNED"])).catch((error: unknown) => error);
+        if (!(appended instanceof Error)) step += 1n;
+        else expect(appended).toMatchObject({ code: "service_unavailable" });
+      }
+    };
+    const before = (await again.history(undefined, ledger.position, 1)).records.length;
+    expect(before).toBe(0);
+    const start = ledger.position;
+    await Promise.all(streams.map((stream, index) => write(index % 2 === 0 ? ledger : again, stream)));
+    const { records } = await ledger.history(undefined, start, 100);
+    expect(records.map(({ position }) => position)).toEqual(
+      Array.from({ length: 48 }, (_, i) => start + BigInt(i + 1)),
+    );
+    for (const stream of streams)
+      expect((await ledger.history(stream, 0n, 100)).records.map(({ sequence }) => sequence)).toEqual(
+        Array.from({ length: 8 }, (_, i) => BigInt(i + 1)),
+      );
+    await again.stop();
+  });
+
+  test(`${name}: a stale leader's append is refused, in the same group, later, and by a ledger that was opened since`, async () => {
+    const fenced = (stream: string, token: bigint): AppendCommand => ({
+      ...command(stream, 0n, ["SIGNED"]),
+      fence: { scope: "executor", token },
+    });
+    const streams = Array.from({ length: 6 }, newStream);
+    const outcomes = await Promise.allSettled([
+      ledger.append(fenced(streams[0] ?? "", 1n)),
+      ledger.append(fenced(streams[1] ?? "", 2n)),
+      ledger.append(fenced(streams[2] ?? "", 1n)),
+    ]);
+    expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "rejected"]);
+    await expect(ledger.append(fenced(streams[3] ?? "", 1n))).rejects.toMatchObject({
+      code: "fenced",
+      details: { scope: "executor", token: 2n },
+    });
+    expect(await ledger.latest(streams[3] ?? "")).toBeUndefined();
+    const again = await openLedger(database, clock, createMetrics("checkpoint"));
+    await expect(again.append(fenced(streams[4] ?? "", 1n))).rejects.toMatchObject({ code: "fenced" });
+    expect(await again.append(fenced(streams[4] ?? "", 3n))).toMatchObject({ sequence: 1n });
+    // The first ledger learns of the newer token with the newer position.
+    await expect(ledger.append(fenced(streams[5] ?? "", 2n))).rejects.toMatchObject({ code: "fenced" });
+    // Another scope is another lead, and who does not lead is not asked.
+    const other = { ...command(streams[5] ?? "", 0n, ["SIGNED"]), fence: { scope: "orchestrator", token: 1n } };
+    expect(await ledger.append(other)).toMatchObject({ sequence: 1n });
+    expect(await ledger.append(command(streams[5] ?? "", 1n, ["SUBMITTED"]))).toMatchObject({ sequence: 2n });
+    await again.stop();
+  });
+
   test(`${name}: a wrong expected sequence is refused and leaves nothing`, async () => {
     const stream = newStream();
     await ledger.append(command(stream, 0n, ["SIGNED"]));
@@ -177,13 +231,18 @@ export function ledgerContract(name: string, open: () => Promise<Database>): voi
     const again = await openLedger(database, clock, createMetrics("checkpoint"));
     expect(again.position).toBe(ledger.position);
     const { position } = await again.append(command(stream, 1n, ["SUBMITTED"]));
-    // The first one does not know of this commit: it is refused once, then finds its place.
+    // The first one does not know of this commit: its statement fails, it reads anew and finds its place.
     const other = newStream();
-    await expect(ledger.append(command(other, 0n, ["SIGNED"]))).rejects.toMatchObject({ code: "service_unavailable" });
     expect(await ledger.append(command(other, 0n, ["SIGNED"]))).toEqual({
       sequence: 1n,
       position: position + 1n,
       repeated: false,
+    });
+    // What one has refused or repeated from memory would be wrong here: the other one wrote it.
+    expect(await again.append(command(other, 0n, ["SIGNED"]))).toMatchObject({ sequence: 1n, repeated: true });
+    expect(await ledger.append(command(stream, 2n, ["INCLUDED"]))).toMatchObject({ sequence: 3n });
+    await expect(again.append(command(stream, 2n, ["DROPPED"], "x"))).rejects.toMatchObject({
+      details: { actual: 3n },
     });
     await again.stop();
   });
