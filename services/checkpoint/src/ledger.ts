@@ -30,6 +30,8 @@ const GROUP_RECORDS_MAX = 4_000;
 const GROUP_BYTES_MAX = 8 * 1024 * 1024;
 /** SQLSTATE unique_violation. */
 const UNIQUE_VIOLATION = "23505";
+/** Payloads of one page: a message carries 4 MiB. */
+const PAGE_BYTES_MAX = 2 * 1024 * 1024;
 /** Records that a watcher may lag behind before it reads them from the tables again. */
 const WATCH_PAGE = 500;
 
@@ -365,7 +367,14 @@ function toRecord(row: LedgerTables["ledger_record"]): LedgerRecord {
   };
 }
 
+/** At most so many records, and no more than one message carries. */
 function toPage(records: LedgerRecord[], limit: number, cursor: (record: LedgerRecord) => bigint): LedgerPage {
-  const last = records[limit - 1];
-  return { records: records.slice(0, limit), next: records.length > limit && last ? cursor(last) : undefined };
+  let [count, bytes] = [0, 0];
+  for (const { payload } of records) {
+    bytes += payload.length;
+    if (count === limit || (count > 0 && bytes > PAGE_BYTES_MAX)) break;
+    count += 1;
+  }
+  const last = records[count - 1];
+  return { records: records.slice(0, count), next: records.length > count && last ? cursor(last) : undefined };
 }

@@ -194,6 +194,16 @@ export function ledgerContract(name: string, open: () => Promise<Database>): voi
     ).rejects.toMatchObject({ code: "payload_too_large" });
   });
 
+  test(`${name}: a page of large records is cut where a message would be too large, and the next one goes on`, async () => {
+    const stream = newStream();
+    const large = { state: "SIGNED", terminal: false, payload: new Uint8Array(PAYLOAD_BYTES_MAX) };
+    const records = Array.from({ length: 12 }, () => large);
+    await ledger.append({ streamId: stream, expectedSequence: 0n, idempotencyKey: "k", records });
+    const first = await ledger.history(stream, 0n, 100);
+    const second = await ledger.history(stream, first.next ?? 0n, 100);
+    expect([first.records.length, second.records.length, second.next]).toEqual([8, 4, undefined]);
+  });
+
   test(`${name}: many writers at once: every stream is gapless, whoever came first`, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 40 }), async (writes) => {
