@@ -6,13 +6,11 @@ import { emptyCheckpoint, uuid6 } from "@langchain/langgraph-checkpoint";
 import { PostgresSaver } from "@langchain/langgraph-checkpoint-postgres";
 import pg from "pg";
 import { CheckpointSaver } from "@flashloan/checkpoint-saver/checkpoint-saver";
-import { LEDGER_MIGRATIONS } from "@flashloan/checkpoint/schema";
 import { LedgerWriter } from "@flashloan/ledger-client/ledger-writer";
 import { CheckpointServiceService as Checkpoint } from "@flashloan/proto/checkpoint/v1/checkpoint";
-import { openDatabase } from "@flashloan/shared/adapters/open";
 import { Lifecycle } from "@flashloan/shared/lifecycle";
 import { RpcClient } from "@flashloan/shared/rpc-client";
-import { newDatabaseUrl } from "../support/databases.ts";
+import { newDatabaseUrl, newLedgerUrl } from "../support/databases.ts";
 import { ServiceProcess } from "../support/platform-process.ts";
 import { startPostgres } from "../support/servers.ts";
 
@@ -137,10 +135,7 @@ async function run(
   const saver = new PostgresSaver(pool);
   await saver.setup();
 
-  const ledgerUrl = await newDatabaseUrl(server.url);
-  const database = await openDatabase(ledgerUrl);
-  await database.migrate(LEDGER_MIGRATIONS);
-  await database.stop();
+  const ledgerUrl = await newLedgerUrl(server.url);
   const service = new ServiceProcess("checkpoint", {
     PATH: process.env["PATH"] ?? "",
     CHECKPOINT_DATABASE_URL: ledgerUrl,
