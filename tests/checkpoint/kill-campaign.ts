@@ -74,7 +74,7 @@ export async function runKillCampaign(options: KillOptions): Promise<KillResult>
     lifecycle.onStop("service", async () => void (await service.stop()));
     const client = lifecycle.add("client", new RpcClient(`127.0.0.1:${port}`));
     const load = new WriterLoad(client, options.writers);
-    lifecycle.add("load", load);
+    lifecycle.onStop("load", () => load.abandon());
 
     for (let kill = 0; kill < options.kills; kill++)
       for (const victim of VICTIMS) {
@@ -120,6 +120,7 @@ class WriterLoad {
   readonly #writer: LedgerWriter;
   readonly #abort = new AbortController();
   readonly #running: Promise<unknown>;
+  #abandoned = false;
   readonly #waiting = new Set<() => void>();
 
   constructor(client: RpcClient, writers: number) {
@@ -148,6 +149,13 @@ class WriterLoad {
   }
   #failed: (() => void) | undefined;
 
+  /** Ends without waiting for answers: what was under way stays unknown. */
+  async abandon(): Promise<void> {
+    this.#abandoned = true;
+    await this.stop();
+  }
+
+  /** Ends each writer once its append is answered. */
   async stop(): Promise<void> {
     this.#abort.abort();
     await this.#running;
@@ -179,6 +187,7 @@ class WriterLoad {
             this.faults.push(`${streamId}: append ${number} was refused: ${String(error)}`);
             return;
           }
+          if (this.#abandoned) return;
           this.failures += 1;
           await systemClock.sleep(backoffMs(attempt, RETRY_BASE_MS, RETRY_CAP_MS));
         }

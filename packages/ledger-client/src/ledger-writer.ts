@@ -97,7 +97,14 @@ export class LedgerWriter implements Running {
       }
       const batch = this.#waiting.splice(0, count);
       this.#inFlight.push(batch);
-      this.#stream ??= this.#open();
+      try {
+        this.#stream ??= this.#open();
+      } catch (cause) {
+        const error = new FlashloanError("service_stopping", "the client of the checkpoint service has stopped", {
+          cause,
+        });
+        return this.#lose(error);
+      }
       this.#stream.write({ appends: batch.map(({ request }) => request) });
       this.#watch();
     }
