@@ -15,6 +15,8 @@ export default defineConfig({
           include: ["packages/*/test/**/*.test.ts", "services/*/test/**/*.test.ts"],
           exclude: ["**/*.parity.test.ts", "**/*.system.test.ts", "**/node_modules/**", "**/dist/**"],
           testTimeout: 30_000,
+          // PGlite takes a second to open, and ten on a machine that is busy.
+          hookTimeout: 60_000,
         },
       },
       {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { sql, type Kysely } from "kysely";
 import { FlashloanError } from "@flashloan/shared/errors";
-import type { AppendCommand, Appended } from "./ledger.ts";
+import type { AppendCommand, Appended } from "./append.ts";
 import type { LedgerTables } from "./schema.ts";
 
 /** Streams whose heads are kept in memory; the oldest is forgotten, and read again when it is needed. */

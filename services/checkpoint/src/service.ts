@@ -18,7 +18,8 @@ import type { Database } from "@flashloan/shared/ports/database";
 import { serverStream, startRpcServer, toStatus, unary, validated } from "@flashloan/shared/rpc-server";
 import type { Service, ServiceContext } from "@flashloan/shared/service";
 import type { CheckpointConfig } from "./config.ts";
-import { openLedger, type AppendCommand, type LedgerPage, type LedgerRecord } from "./ledger.ts";
+import type { AppendCommand } from "./append.ts";
+import { openLedger, type LedgerPage, type LedgerRecord } from "./ledger.ts";
 
 const RECORDS_MAX = 64;
 /** Appends of one message of a stream. */

@@ -4,7 +4,8 @@ import type { Clock } from "@flashloan/shared/clock";
 import type { Database } from "@flashloan/shared/ports/database";
 import { LEDGER_MIGRATIONS } from "../../src/schema.ts";
 import { createMetrics } from "@flashloan/shared/telemetry/metrics";
-import { openLedger, PAYLOAD_BYTES_MAX, type AppendCommand, type Ledger } from "../../src/ledger.ts";
+import type { AppendCommand } from "../../src/append.ts";
+import { openLedger, PAYLOAD_BYTES_MAX, type Ledger } from "../../src/ledger.ts";
 
 const clock: Clock = { now: () => 1_700_000_000_000, monotonic: () => 0, sleep: async () => undefined };
 
