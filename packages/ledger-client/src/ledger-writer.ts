@@ -13,7 +13,7 @@ import { fromServiceError, type RpcClient } from "@flashloan/shared/rpc-client";
 /** What one message carries at most. */
 const BATCH_MAX = 512;
 const BATCH_BYTES_MAX = 1024 * 1024;
-/** Batches that are sent and not answered: while one commits the next one is on its way. */
+/** Batches that are sent and not answered: with one, all that waits meanwhile shares the next commit. */
 const BATCHES_IN_FLIGHT_MAX = 1;
 /** Appends that may wait to be sent; more are refused, so that callers feel the pressure. */
 const WAITING_MAX = 10_000;
