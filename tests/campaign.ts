@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { runKillCampaign } from "./checkpoint/kill-campaign.ts";
 import { runRealism } from "./realism/campaign.ts";
 import { FAULT_POINTS, runCrashCampaign, type NamedFaultPoint } from "./crash/campaign.ts";
 
@@ -9,6 +10,8 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     seed: { type: "string", default: "1" },
+    kills: { type: "string", default: "30" },
+    writers: { type: "string", default: "64" },
     "random-kills": { type: "string", default: "20" },
     blocks: { type: "string", default: "300" },
     points: { type: "string" },
@@ -16,7 +19,7 @@ const { values, positionals } = parseArgs({
     help: { type: "boolean", default: false },
   },
 });
-const whole = (name: "seed" | "random-kills" | "blocks"): number => {
+const whole = (name: "seed" | "random-kills" | "blocks" | "kills" | "writers"): number => {
   if (/^\d{1,9}$/.test(values[name])) return Number(values[name]);
   process.stderr.write(`--${name} is "${values[name]}": must be a whole number, such as 20\n`);
   process.exit(2);
@@ -27,10 +30,16 @@ const usage = `npm run campaign -- NAME [options]
              --random-kills N (20)  --points a,b (all)
   realism    a long run in the simulated market: what share of gaps pays, races lost, reverts, and the exact total
              --blocks N (300)
+  ledger-kill  kill -9 of the checkpoint service, of PostgreSQL and of Redis, in turn, under writers that never pause
+             --kills N of each (30)  --writers N (64)
   --seed N   seed of the market and of the kills (1)
   --write    write the result to docs/campaigns/NAME.md`;
 
-const campaigns: Record<string, () => Promise<{ lines: string[]; ok: boolean }>> = { crash, realism };
+const campaigns: Record<string, () => Promise<{ lines: string[]; ok: boolean }>> = {
+  crash,
+  realism,
+  "ledger-kill": ledgerKill,
+};
 const campaign = campaigns[positionals[0] ?? ""];
 if (values.help || !campaign) {
   say(usage);
@@ -73,6 +82,23 @@ async function crash(): Promise<{ lines: string[]; ok: boolean }> {
     ...empty.map((phase) => `- no random kill struck while "${phase}": the campaign does not count`),
   ];
   return { lines, ok: result.faults.length === 0 && empty.length === 0 };
+}
+
+async function ledgerKill(): Promise<{ lines: string[]; ok: boolean }> {
+  const [seed, kills, writers] = [whole("seed"), whole("kills"), whole("writers")];
+  const result = await runKillCampaign({ kills, writers, seed, report: say });
+  const lines = [
+    "# Ledger under kills",
+    "",
+    provenance(`ledger-kill --seed ${seed} --kills ${kills} --writers ${writers}`, result.seconds),
+    "",
+    `- kill -9 under ${writers} writers: ${[...result.kills].map(([victim, count]) => `${victim} ${count}`).join(", ")}`,
+    `- ${result.acknowledged} appends acknowledged; ${result.repeatedAsks} asked for again after a failure, ${result.recognized} of which had been committed and were recognized`,
+    `- ${result.records} records read back: each acknowledged append once, at the place that was acknowledged, streams and ledger in order without a gap`,
+    `- faults: ${result.faults.length}`,
+    ...result.faults.slice(0, 50).map((fault) => `  - ${fault}`),
+  ];
+  return { lines, ok: result.faults.length === 0 && result.records === result.acknowledged };
 }
 
 async function realism(): Promise<{ lines: string[]; ok: boolean }> {

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { openDatabase } from "@flashloan/shared/adapters/open";
 import { systemClock } from "@flashloan/shared/clock";
 import { ledgerContract } from "@flashloan/checkpoint/contract/ledger";
-import { openLedger, type AppendCommand } from "@flashloan/checkpoint/ledger";
+import type { AppendCommand } from "@flashloan/checkpoint/append";
+import { openLedger } from "@flashloan/checkpoint/ledger";
 import { createMetrics } from "@flashloan/shared/telemetry/metrics";
 import { newDatabaseUrl, openLedgerDatabase } from "../support/databases.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
@@ -97,8 +98,8 @@ test("a commit whose answer is lost: the append is reported as failed, its repet
     records: [{ state: "SIGNED", terminal: false, payload: new Uint8Array() }],
   };
   await ledger.append({ ...command, streamId: "intent:0" });
-  // The answer is lost only from the commit on: the statements before it need theirs.
-  proxy.deafenAfter((text) => text.includes("commit\u0000"));
+  // The answer to the one statement that is the commit is lost.
+  proxy.deafenAfter((text) => text.includes("insert into ledger_record"));
   const lost = ledger.append(command).catch((error: unknown) => error);
   await expect.poll(async () => (await onlooker.latest("intent:1"))?.state, { timeout: 30_000 }).toBe("SIGNED");
   proxy.cut();

@@ -16,9 +16,16 @@ export async function newDatabaseUrl(serverUrl: string): Promise<string> {
   return url.href;
 }
 
-/** A new database with the ledger's schema, as `flashloan migrate` leaves it. */
-export async function openLedgerDatabase(serverUrl: string): Promise<Database> {
-  const database = await openDatabase(await newDatabaseUrl(serverUrl));
+/** The URL of a new database with the ledger's schema, as `flashloan migrate` leaves it. */
+export async function newLedgerUrl(serverUrl: string): Promise<string> {
+  const url = await newDatabaseUrl(serverUrl);
+  const database = await openDatabase(url);
   await database.migrate(LEDGER_MIGRATIONS);
-  return database;
+  await database.stop();
+  return url;
+}
+
+/** The same, opened. */
+export async function openLedgerDatabase(serverUrl: string): Promise<Database> {
+  return openDatabase(await newLedgerUrl(serverUrl));
 }

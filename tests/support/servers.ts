@@ -135,7 +135,8 @@ export class TestServer {
     const pids = this.#pids();
     signal(pids);
     const deadline = performance.now() + STOP_DEADLINE_MS;
-    while (pids.some(isAlive)) {
+    // Until it is reaped its id is taken, and PostgreSQL's lock file counts as that of a running server.
+    while (pids.some(isAlive) || (child.exitCode === null && child.signalCode === null)) {
       if (performance.now() > deadline)
         throw new Error(`${this.#launch.name} did not end within ${STOP_DEADLINE_MS} ms: ${this.log()}`);
       await pause(10);

@@ -208,7 +208,8 @@ export function validated<I>(schema: z.ZodType, request: I): I {
   throw new FlashloanError("argument_invalid", faults.join("; "));
 }
 
-function toStatus(error: FlashloanError): { code: number; details: string; metadata: Metadata } {
+/** What a failed call is told, our code in its metadata. */
+export function toStatus(error: FlashloanError): { code: number; details: string; metadata: Metadata } {
   const metadata = new Metadata();
   metadata.set("flashloan-code", error.code);
   return { code: ERROR_CODES[error.code].grpc, details: error.message, metadata };

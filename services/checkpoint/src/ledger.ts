@@ -1,23 +1,38 @@
-import { createHash } from "node:crypto";
-import { sql, type Kysely } from "kysely";
+import type { Kysely } from "kysely";
 import type { Clock } from "@flashloan/shared/clock";
 import { FlashloanError, isFailure, toFlashloanError } from "@flashloan/shared/errors";
 import type { Running } from "@flashloan/shared/lifecycle";
 import type { Database } from "@flashloan/shared/ports/database";
 import type { Metrics } from "@flashloan/shared/telemetry/metrics";
 import { inTrace } from "@flashloan/shared/telemetry/tracing";
+import type { AppendCommand, Appended } from "./append.ts";
+import {
+  contentHash,
+  Known,
+  NO_HEAD,
+  planGroup,
+  requestKey,
+  writeGroup,
+  type Head,
+  type KnownRequest,
+  type Waiting,
+} from "./group-commit.ts";
 import { LEDGER_MIGRATIONS, type LedgerTables } from "./schema.ts";
 
 /** The largest payload of one record, in bytes. */
 export const PAYLOAD_BYTES_MAX = 256 * 1024;
+/** How often a group is tried again when another ledger's commit came first. */
+const COMMIT_ATTEMPTS = 5;
 /** Requests that may wait for the next commit; more are refused, so that callers feel the pressure. */
 const WAITING_MAX = 10_000;
-/** What shares one commit at most: requests, their records (a statement takes 65,535 parameters) and their payloads. */
+/** What shares one commit at most: requests, their records and their payloads. */
 const GROUP_MAX = 512;
 const GROUP_RECORDS_MAX = 4_000;
 const GROUP_BYTES_MAX = 8 * 1024 * 1024;
 /** SQLSTATE unique_violation. */
 const UNIQUE_VIOLATION = "23505";
+/** Payloads of one page: a message carries 4 MiB. */
+const PAGE_BYTES_MAX = 2 * 1024 * 1024;
 /** Records that a watcher may lag behind before it reads them from the tables again. */
 const WATCH_PAGE = 500;
 
@@ -32,23 +47,6 @@ export interface LedgerRecord {
   readonly committedAtMs: number;
 }
 
-/** Records to be appended to one stream, all or none. */
-export interface AppendCommand {
-  readonly streamId: string;
-  /** Sequence of the stream's newest record; 0 when there is none. */
-  readonly expectedSequence: bigint;
-  readonly idempotencyKey: string;
-  readonly records: readonly { readonly state: string; readonly terminal: boolean; readonly payload: Uint8Array }[];
-}
-
-/** Where an append ended up. */
-export interface Appended {
-  readonly sequence: bigint;
-  readonly position: bigint;
-  /** True when the same request had been appended before. */
-  readonly repeated: boolean;
-}
-
 /** A page of records; `next` asks for the following one. */
 export interface LedgerPage {
   readonly records: readonly LedgerRecord[];
@@ -59,7 +57,7 @@ export interface LedgerPage {
 export interface Ledger extends Running {
   /** Place of the newest record; 0 when there is none. */
   readonly position: bigint;
-  /** @throws FlashloanError sequence_conflict, idempotency_conflict, payload_too_large, queue_full */
+  /** @throws FlashloanError sequence_conflict, idempotency_conflict, fenced, payload_too_large, queue_full */
   append(command: AppendCommand): Promise<Appended>;
   latest(streamId: string): Promise<LedgerRecord | undefined>;
   /** Records of a stream (or of all) after a position, in order. */
@@ -68,20 +66,6 @@ export interface Ledger extends Running {
   listOpen(prefix: string, after: bigint, limit: number): Promise<LedgerPage>;
   /** Every record after a position, then those to come, until the signal aborts. */
   watch(after: bigint, signal: AbortSignal): AsyncGenerator<LedgerRecord>;
-}
-
-interface Waiting {
-  readonly command: AppendCommand;
-  readonly contentHash: Buffer;
-  readonly resolve: (appended: Appended) => void;
-  readonly reject: (error: FlashloanError) => void;
-}
-
-interface Head {
-  sequence: bigint;
-  terminal: boolean;
-  firstPosition: bigint;
-  latestPosition: bigint;
 }
 
 /**
@@ -109,8 +93,10 @@ class DatabaseLedger implements Ledger {
   readonly #waiting: Waiting[] = [];
   readonly #watchers = new Set<() => void>();
   #position: bigint;
-  /** True after a commit whose outcome is unknown: the server may have taken it before the connection broke. */
-  #positionDoubtful = false;
+  /** What is known of the ledger at #position; empty after a commit whose outcome is unknown. */
+  #known = new Known();
+  /** True at first, and after a commit whose outcome is unknown: the server may have taken it before the connection broke. */
+  #positionDoubtful = true;
   #committing: Promise<void> | undefined;
   #stopped = false;
 
@@ -235,7 +221,7 @@ class DatabaseLedger implements Ledger {
         this.#metrics.observe("flashloan_ledger_commit_seconds", {}, tookMs / 1_000);
       } catch (error) {
         // Nothing of the group is known to be durable: every caller is told, and may repeat by its idempotency key.
-        this.#positionDoubtful = true;
+        this.#forget();
         for (const { reject } of group) reject(toLedgerError(error));
       }
       for (const wake of this.#watchers) wake();
@@ -255,135 +241,93 @@ class DatabaseLedger implements Ledger {
     return this.#waiting.splice(0, count);
   }
 
-  /** One transaction for the whole group; answers are given only after its commit. */
+  /**
+   * One statement, so one round trip and one fsync, for the whole group; answers are given only after its commit.
+   *
+   * What is planned from memory is safe because places are without gaps and unique: a group takes the places after
+   * #position, so when another commit came first the statement fails as a whole, everything is read anew, and the group
+   * is planned again. Memory that says "there is no such stream" or "this key is new" is proved right in the same way.
+   */
   async #commit(group: readonly Waiting[]): Promise<void> {
-    const answers: (() => void)[] = [];
-    let position = this.#position;
-    await this.#db.transaction().execute(async (tx) => {
-      if (this.#positionDoubtful) position = await readPosition(tx);
-      const streamIds = [...new Set(group.map(({ command }) => command.streamId))];
-      const heads = await this.#readHeads(tx, streamIds);
-      const requests = await this.#readRequests(tx, group);
-      const records: LedgerTables["ledger_record"][] = [];
-      const newRequests: Omit<LedgerTables["ledger_request"], "id">[] = [];
-      const touched = new Set<string>();
-      const now = this.#clock.now().toString();
-      for (const { command, contentHash: hash, resolve, reject } of group) {
-        const requestKey = `${command.streamId}\n${command.idempotencyKey}`;
-        const earlier = requests.get(requestKey);
-        if (earlier) {
-          const same = hash.equals(earlier.contentHash);
-          answers.push(() =>
-            same
-              ? resolve({ sequence: earlier.sequence, position: earlier.position, repeated: true })
-              : reject(idempotencyConflict(command)),
-          );
-          continue;
-        }
-        const head = heads.get(command.streamId) ?? {
-          sequence: 0n,
-          terminal: false,
-          firstPosition: position + 1n,
-          latestPosition: 0n,
-        };
-        if (head.terminal || head.sequence !== command.expectedSequence) {
-          const found = { ...head };
-          answers.push(() => reject(sequenceConflict(command, found)));
-          continue;
-        }
-        for (const record of command.records) {
-          position += 1n;
-          head.sequence += 1n;
-          head.latestPosition = position;
-          head.terminal = record.terminal;
-          records.push({
-            position: position.toString(),
-            stream_id: command.streamId,
-            sequence: head.sequence.toString(),
-            state: record.state,
-            terminal: record.terminal,
-            payload: record.payload,
-            committed_at_ms: now,
-          });
-        }
-        heads.set(command.streamId, head);
-        touched.add(command.streamId);
-        const appended = { sequence: head.sequence, position: head.latestPosition };
-        requests.set(requestKey, { contentHash: hash, ...appended });
-        newRequests.push({
-          stream_id: command.streamId,
-          idempotency_key: command.idempotencyKey,
-          content_hash: hash,
-          sequence: appended.sequence.toString(),
-          position: appended.position.toString(),
-        });
-        answers.push(() => resolve({ ...appended, repeated: false }));
+    for (let attempt = 1; ; attempt++) {
+      if (this.#positionDoubtful) await this.#readAnew(group);
+      await this.#readMissing(group);
+      const plan = planGroup(group, this.#position, this.#known);
+      // A refusal is final, so it must not rest on memory alone.
+      if (plan.refused && !this.#known.isFresh) {
+        this.#forget();
+        continue;
       }
-      if (records.length === 0) return;
-      await tx.insertInto("ledger_record").values(records).execute();
-      await tx.insertInto("ledger_request").values(newRequests).execute();
-      const streams = [...touched].map((streamId) => {
-        const head = heads.get(streamId) as Head;
-        return {
-          stream_id: streamId,
-          sequence: head.sequence.toString(),
-          terminal: head.terminal,
-          first_position: head.firstPosition.toString(),
-          latest_position: head.latestPosition.toString(),
-        };
-      });
-      await tx
-        .insertInto("ledger_stream")
-        .values(streams)
-        .onConflict((conflict) =>
-          conflict.column("stream_id").doUpdateSet({
-            sequence: sql`excluded.sequence`,
-            terminal: sql`excluded.terminal`,
-            latest_position: sql`excluded.latest_position`,
-          }),
-        )
-        .execute();
-    });
-    this.#position = position;
-    this.#positionDoubtful = false;
-    for (const answer of answers) answer();
+      try {
+        if (plan.records.length > 0) await writeGroup(this.#db, plan, this.#clock.now());
+      } catch (error) {
+        if ((error as { code?: unknown }).code !== UNIQUE_VIOLATION || attempt === COMMIT_ATTEMPTS) throw error;
+        this.#forget();
+        continue;
+      }
+      this.#position = plan.position;
+      this.#known.take(plan);
+      for (const answer of plan.answers) answer();
+      return;
+    }
   }
 
-  async #readHeads(tx: Kysely<LedgerTables>, streamIds: readonly string[]): Promise<Map<string, Head>> {
-    const rows = await tx.selectFrom("ledger_stream").selectAll().where("stream_id", "in", streamIds).execute();
+  #forget(): void {
+    this.#known = new Known();
+    this.#positionDoubtful = true;
+  }
+
+  /** Everything that a group may meet, as it is now: the position first, so that what is newer shows as a conflict. */
+  async #readAnew(group: readonly Waiting[]): Promise<void> {
+    const position = await readPosition(this.#db);
+    const known = new Known();
+    const streamIds = [...new Set(group.map(({ command }) => command.streamId))];
+    for (const [streamId, head] of await this.#readHeads(streamIds)) known.heads.set(streamId, head);
+    for (const streamId of streamIds) if (!known.heads.has(streamId)) known.heads.set(streamId, NO_HEAD);
+    for (const [key, request] of await this.#readRequests(group)) known.requests.set(key, request);
+    for (const { scope, token } of await this.#db.selectFrom("ledger_fence").selectAll().execute())
+      known.fences.set(scope, BigInt(token));
+    known.isFresh = true;
+    this.#position = position;
+    this.#known = known;
+    this.#positionDoubtful = false;
+  }
+
+  /** Heads that a group goes on from and memory lacks. A stream that is begun is taken for new: the commit proves it. */
+  async #readMissing(group: readonly Waiting[]): Promise<void> {
+    const missing = new Set<string>();
+    for (const { command } of group)
+      if (command.expectedSequence > 0n && !this.#known.heads.has(command.streamId)) missing.add(command.streamId);
+    if (missing.size === 0) return;
+    for (const [streamId, head] of await this.#readHeads([...missing])) this.#known.heads.set(streamId, head);
+  }
+
+  async #readHeads(streamIds: readonly string[]): Promise<Map<string, Head>> {
+    const rows = await this.#db.selectFrom("ledger_stream").selectAll().where("stream_id", "in", streamIds).execute();
     return new Map(
       rows.map((row) => [
         row.stream_id,
-        {
-          sequence: BigInt(row.sequence),
-          terminal: row.terminal,
-          firstPosition: BigInt(row.first_position),
-          latestPosition: BigInt(row.latest_position),
-        },
+        { sequence: BigInt(row.sequence), terminal: row.terminal, latestPosition: BigInt(row.latest_position) },
       ]),
     );
   }
 
-  async #readRequests(
-    tx: Kysely<LedgerTables>,
-    group: readonly Waiting[],
-  ): Promise<Map<string, { contentHash: Buffer; sequence: bigint; position: bigint }>> {
+  async #readRequests(group: readonly Waiting[]): Promise<Map<string, KnownRequest>> {
+    const streamIds = [...new Set(group.map(({ command }) => command.streamId))];
     const keys = [...new Set(group.map(({ command }) => command.idempotencyKey))];
-    const rows = await tx.selectFrom("ledger_request").selectAll().where("idempotency_key", "in", keys).execute();
+    const rows = await this.#db
+      .selectFrom("ledger_request")
+      .selectAll()
+      .where("stream_id", "in", streamIds)
+      .where("idempotency_key", "in", keys)
+      .execute();
     return new Map(
       rows.map((row) => [
-        `${row.stream_id}\n${row.idempotency_key}`,
+        requestKey(row.stream_id, row.idempotency_key),
         { contentHash: Buffer.from(row.content_hash), sequence: BigInt(row.sequence), position: BigInt(row.position) },
       ]),
     );
   }
-}
-
-function contentHash(command: AppendCommand): Buffer {
-  const hash = createHash("sha256").update(`${command.expectedSequence}\n`);
-  for (const record of command.records)
-    hash.update(`${record.state}\n${record.terminal}\n${record.payload.length}\n`).update(record.payload);
-  return hash.digest();
 }
 
 /** A place that is taken means that another commit came first: the same request may succeed at the next place. */
@@ -391,23 +335,6 @@ function toLedgerError(error: unknown): FlashloanError {
   const { code } = error as { code?: unknown };
   if (code !== UNIQUE_VIOLATION) return toFlashloanError(error);
   return new FlashloanError("service_unavailable", "another commit came first: try again", { cause: error });
-}
-
-function sequenceConflict(command: AppendCommand, head: Head): FlashloanError {
-  const message = head.terminal
-    ? `stream ${command.streamId} ended at sequence ${head.sequence}: nothing can follow`
-    : `stream ${command.streamId} is at sequence ${head.sequence}, not ${command.expectedSequence}: someone else appended; read Latest and decide anew`;
-  return new FlashloanError("sequence_conflict", message, {
-    details: { streamId: command.streamId, expected: command.expectedSequence, actual: head.sequence },
-  });
-}
-
-function idempotencyConflict(command: AppendCommand): FlashloanError {
-  return new FlashloanError(
-    "idempotency_conflict",
-    `idempotency key "${command.idempotencyKey}" of stream ${command.streamId} was used with other content: use a new key for new content`,
-    { details: { streamId: command.streamId } },
-  );
 }
 
 function toRecord(row: LedgerTables["ledger_record"]): LedgerRecord {
@@ -422,7 +349,14 @@ function toRecord(row: LedgerTables["ledger_record"]): LedgerRecord {
   };
 }
 
+/** At most so many records, and no more than one message carries. */
 function toPage(records: LedgerRecord[], limit: number, cursor: (record: LedgerRecord) => bigint): LedgerPage {
-  const last = records[limit - 1];
-  return { records: records.slice(0, limit), next: records.length > limit && last ? cursor(last) : undefined };
+  let [count, bytes] = [0, 0];
+  for (const { payload } of records) {
+    bytes += payload.length;
+    if (count === limit || (count > 0 && bytes > PAGE_BYTES_MAX)) break;
+    count += 1;
+  }
+  const last = records[count - 1];
+  return { records: records.slice(0, count), next: records.length > count && last ? cursor(last) : undefined };
 }

@@ -1,4 +1,4 @@
-import { sql, type Generated } from "kysely";
+import { sql } from "kysely";
 import type { SchemaMigration } from "@flashloan/shared/ports/database";
 
 /** The ledger's tables. */
@@ -25,7 +25,10 @@ export type LedgerTables = {
     content_hash: Uint8Array;
     sequence: string;
     position: string;
-    id: Generated<string>;
+  };
+  ledger_fence: {
+    scope: string;
+    token: string;
   };
 };
 
@@ -63,6 +66,18 @@ export const LEDGER_MIGRATIONS: readonly SchemaMigration[] = [
           sequence bigint not null,
           position bigint not null,
           unique (stream_id, idempotency_key)
+        )`.execute(db);
+    },
+  },
+  {
+    name: "0002_group_commit",
+    up: async (db) => {
+      // One index less to write with each append: a request's own key identifies it.
+      await sql`alter table ledger_request drop column id`.execute(db);
+      await sql`
+        create table ledger_fence (
+          scope text primary key,
+          token bigint not null check (token > 0)
         )`.execute(db);
     },
   },

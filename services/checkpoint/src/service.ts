@@ -4,6 +4,7 @@ import {
   CheckpointServiceService,
   Durability,
   type AppendRequest,
+  type AppendResult,
   type AppendStreamRequest,
   type AppendStreamResponse,
   type CheckpointServiceServer,
@@ -14,12 +15,15 @@ import { openDatabase } from "@flashloan/shared/adapters/open";
 import { FlashloanError, toFlashloanError } from "@flashloan/shared/errors";
 import { Lifecycle } from "@flashloan/shared/lifecycle";
 import type { Database } from "@flashloan/shared/ports/database";
-import { serverStream, startRpcServer, unary, validated } from "@flashloan/shared/rpc-server";
+import { serverStream, startRpcServer, toStatus, unary, validated } from "@flashloan/shared/rpc-server";
 import type { Service, ServiceContext } from "@flashloan/shared/service";
 import type { CheckpointConfig } from "./config.ts";
-import { openLedger, type AppendCommand, type LedgerPage, type LedgerRecord } from "./ledger.ts";
+import type { AppendCommand } from "./append.ts";
+import { openLedger, type LedgerPage, type LedgerRecord } from "./ledger.ts";
 
 const RECORDS_MAX = 64;
+/** Appends of one message of a stream. */
+const BATCH_MAX = 512;
 const DURABILITIES = { process: Durability.DURABILITY_PROCESS, power: Durability.DURABILITY_POWER } as const;
 const STREAM_ID = /^[A-Za-z0-9:._-]{1,128}$/;
 
@@ -44,6 +48,18 @@ const appendSchema = z.object({
       (records) => records.slice(0, -1).every((record) => !record.terminal),
       "only the last record may be terminal",
     ),
+  fence: z
+    .object({
+      scope: z.string().min(1, "must be 1 to 128 characters").max(128, "must be 1 to 128 characters"),
+      token: z.bigint().min(1n, "must be at least 1"),
+    })
+    .optional(),
+});
+const batchSchema = z.object({
+  appends: z
+    .array(z.unknown())
+    .min(1, `must hold 1 to ${BATCH_MAX} appends`)
+    .max(BATCH_MAX, `must hold 1 to ${BATCH_MAX} appends`),
 });
 
 /** What the checkpoint service needs. */
@@ -110,22 +126,32 @@ export async function createCheckpointService(dependencies: CheckpointDependenci
     })),
   };
 
+  const appendBatch = async (batch: AppendStreamRequest): Promise<AppendResult[] | FlashloanError> => {
+    try {
+      validated(batchSchema, batch);
+    } catch (error) {
+      return toFlashloanError(error);
+    }
+    return Promise.all(batch.appends.map(appendOne));
+  };
+  const appendOne = async (request: AppendRequest): Promise<AppendResult> => {
+    try {
+      const value = await ledger.append(toCommand(validated(appendSchema, request)));
+      return { result: { $case: "appended", value } };
+    } catch (error) {
+      const { code, message } = toFlashloanError(error);
+      return { result: { $case: "failure", value: { code, message } } };
+    }
+  };
   const appendStream = (call: ServerDuplexStream<AppendStreamRequest, AppendStreamResponse>): void => {
-    // Answers go out in the order of the requests, although the appends themselves overlap.
+    // Answers go out in the order of the batches, although their commits overlap.
     let previous: Promise<void> = Promise.resolve();
-    call.on("data", ({ requestId, append }: AppendStreamRequest) => {
-      const result = Promise.resolve()
-        .then(() => {
-          if (!append) throw new FlashloanError("argument_invalid", "append: must be set");
-          return ledger.append(toCommand(validated(appendSchema, append)));
-        })
-        .then((appended) => ({ $case: "appended" as const, value: appended }))
-        .catch((error: unknown) => ({
-          $case: "failure" as const,
-          value: { code: toFlashloanError(error).code, message: toFlashloanError(error).message },
-        }));
+    call.on("data", (batch: AppendStreamRequest) => {
+      const results = appendBatch(batch);
       previous = previous.then(async () => {
-        if (!call.write({ requestId, result: await result })) {
+        const answer = await results;
+        if (answer instanceof FlashloanError) return void call.emit("error", toStatus(answer));
+        if (!call.write({ results: answer })) {
           call.pause();
           call.once("drain", () => call.resume());
         }
@@ -161,6 +187,7 @@ function toCommand(request: AppendRequest): AppendCommand {
     expectedSequence: request.expectedSequence,
     idempotencyKey: request.idempotencyKey,
     records: request.records,
+    ...(request.fence && { fence: request.fence }),
   };
 }
 

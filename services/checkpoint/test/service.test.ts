@@ -76,7 +76,7 @@ test.each([
   });
 });
 
-test("a stream of appends is answered in order, failures included", async () => {
+test("a stream of batches is answered in order, each append for itself", async () => {
   const stream = client.bidiStream(Checkpoint.appendStream);
   const answers: AppendStreamResponse[] = [];
   const ended = new Promise<void>((resolve, reject) =>
@@ -85,17 +85,38 @@ test("a stream of appends is answered in order, failures included", async () => 
       .on("end", resolve)
       .on("error", reject),
   );
-  for (let i = 0n; i < 100n; i++) stream.write({ requestId: i, append: request("stream", i) });
-  stream.write({ requestId: 100n, append: request("stream", 7n, "REPLACED") });
-  stream.write({ requestId: 101n, append: undefined });
+  for (let i = 0n; i < 100n; i += 2n) stream.write({ appends: [request("stream", i), request("stream", i + 1n)] });
+  stream.write({ appends: [request("stream", 7n, "REPLACED"), request("stream", 100n), request("a b", 0n)] });
   stream.end();
   await ended;
-  expect(answers.map((a) => a.requestId)).toEqual(Array.from({ length: 102 }, (_, i) => BigInt(i)));
-  expect(answers.slice(0, 100).every((a) => a.result?.$case === "appended")).toBe(true);
-  expect(answers.slice(100).map((a) => (a.result?.$case === "failure" ? a.result.value.code : "appended"))).toEqual([
+  expect(answers.map(({ results }) => results.length)).toEqual([...Array.from({ length: 50 }, () => 2), 3]);
+  const outcomes = answers.flatMap(({ results }) =>
+    results.map(({ result }) => (result?.$case === "appended" ? result.value.sequence : result?.value.code)),
+  );
+  expect(outcomes).toEqual([
+    ...Array.from({ length: 100 }, (_, i) => BigInt(i + 1)),
     "idempotency_conflict",
+    101n,
     "argument_invalid",
   ]);
+});
+
+test("a batch that is none ends the stream", async () => {
+  const stream = client.bidiStream(Checkpoint.appendStream);
+  stream.resume();
+  const failed = new Promise<unknown>((resolve) => stream.once("error", resolve));
+  stream.write({ appends: [] });
+  expect(await failed).toMatchObject({ details: expect.stringContaining("must hold 1 to 512 appends") });
+});
+
+test("a leader that lost its lead is told so over gRPC", async () => {
+  const fenced = (streamId: string, token: bigint) => ({
+    ...request(streamId, 0n),
+    fence: { scope: "executor", token },
+  });
+  await client.unary(Checkpoint.append, fenced("led", 2n));
+  await expect(client.unary(Checkpoint.append, fenced("lost", 1n))).rejects.toMatchObject({ code: "fenced" });
+  await expect(client.unary(Checkpoint.append, fenced("none", 0n))).rejects.toMatchObject({ code: "argument_invalid" });
 });
 
 test("a watch over gRPC gives old and new records", async () => {

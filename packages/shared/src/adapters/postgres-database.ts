@@ -16,6 +16,12 @@ const STATEMENT_DEADLINE_MS = 10_000;
 const ANSWER_DEADLINE_MS = STATEMENT_DEADLINE_MS + 2_000;
 const PROBE_DEADLINE_MS = 2_000;
 const KEEPALIVE_AFTER_MS = 10_000;
+/** A text that was sent so often is prepared from then on: the server plans it once a connection. */
+const PREPARE_AFTER = 3;
+/** Texts that are counted and prepared; others are planned each time. Lists of varying length make many texts. */
+const TEXTS_MAX = 100;
+/** SQLSTATE of a prepared statement whose tables changed under it. */
+const PLAN_OUTDATED = "0A000";
 /** SQLSTATEs (or classes of two characters) by which a server says that it can't serve now. */
 const UNAVAILABLE_STATES = ["08", "53", "57P01", "57P02", "57P03"];
 const QUERY_CANCELED = "57014";
@@ -99,6 +105,7 @@ async function probe(pool: pg.Pool): Promise<void> {
  * that ran into a deadline would go back into the pool still waiting for its answer, and callers would wait without bound.
  */
 function guarded(pool: pg.Pool): PostgresPool {
+  const texts = new Map<string, PreparedText>();
   return {
     options: pool.options,
     end: () => pool.end(),
@@ -106,7 +113,7 @@ function guarded(pool: pg.Pool): PostgresPool {
       if (pool.waitingCount >= POOL_WAITING_MAX)
         throw new FlashloanError("queue_full", `${POOL_WAITING_MAX} queries wait for a connection to PostgreSQL`);
       try {
-        return guardedClient(await pool.connect());
+        return guardedClient(await pool.connect(), texts);
       } catch (error) {
         throw toDatabaseError(error);
       }
@@ -114,7 +121,23 @@ function guarded(pool: pg.Pool): PostgresPool {
   };
 }
 
-function guardedClient(client: pg.PoolClient): PostgresPoolClient {
+interface PreparedText {
+  readonly name: string;
+  sent: number;
+}
+
+/** What a text is prepared as, once it is worth it. */
+function preparedName(texts: Map<string, PreparedText>, text: string): string | undefined {
+  const known = texts.get(text);
+  if (!known) {
+    if (texts.size < TEXTS_MAX) texts.set(text, { name: `flashloan_${texts.size}`, sent: 1 });
+    return undefined;
+  }
+  known.sent += 1;
+  return known.sent > PREPARE_AFTER ? known.name : undefined;
+}
+
+function guardedClient(client: pg.PoolClient, texts: Map<string, PreparedText>): PostgresPoolClient {
   let fault: FlashloanError | undefined;
   const onError = (error: Error): void => void (fault = toDatabaseError(error) as FlashloanError);
   client.on("error", onError);
@@ -122,9 +145,13 @@ function guardedClient(client: pg.PoolClient): PostgresPoolClient {
     // A transaction whose connection broke can't go on: say so at once instead of after another deadline.
     if (fault) throw fault;
     try {
-      return await client.query(text, [...parameters]);
+      const name = parameters.length > 0 ? preparedName(texts, text) : undefined;
+      return await client.query({ text, values: [...parameters], ...(name !== undefined && { name }) });
     } catch (cause) {
       const error = toDatabaseError(cause);
+      // A connection that planned for tables as they were is replaced.
+      if (cause instanceof pg.DatabaseError && cause.code === PLAN_OUTDATED)
+        throw (fault = unavailable(cause.message, cause));
       if (error instanceof FlashloanError && !isCanceled(cause)) fault = error;
       throw error;
     }

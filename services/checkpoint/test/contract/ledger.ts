@@ -4,7 +4,8 @@ import type { Clock } from "@flashloan/shared/clock";
 import type { Database } from "@flashloan/shared/ports/database";
 import { LEDGER_MIGRATIONS } from "../../src/schema.ts";
 import { createMetrics } from "@flashloan/shared/telemetry/metrics";
-import { openLedger, PAYLOAD_BYTES_MAX, type AppendCommand, type Ledger } from "../../src/ledger.ts";
+import type { AppendCommand } from "../../src/append.ts";
+import { openLedger, PAYLOAD_BYTES_MAX, type Ledger } from "../../src/ledger.ts";
 
 const clock: Clock = { now: () => 1_700_000_000_000, monotonic: () => 0, sleep: async () => undefined };
 
@@ -58,6 +59,63 @@ export function ledgerContract(name: string, open: () => Promise<Database>): voi
       sequence: 3n,
       committedAtMs: 1_700_000_000_000,
     });
+  });
+
+  test(`${name}: two ledgers on one database that write at once never lose, double or misplace a record`, async () => {
+    const again = await openLedger(database, clock, createMetrics("checkpoint"));
+    const streams = Array.from({ length: 6 }, newStream);
+    const failures = new Set<unknown>(["service_unavailable"]);
+    const write = async (writer: Ledger, stream: string): Promise<void> => {
+      for (let step = 0n; step < 8n;) {
+        const appended = await writer.append(command(stream, step, ["SIGNED"])).catch((error: unknown) => error);
+        if (appended instanceof Error) failures.add((appended as { code?: unknown }).code);
+        else step += 1n;
+      }
+    };
+    const before = (await again.history(undefined, ledger.position, 1)).records.length;
+    expect(before).toBe(0);
+    const start = ledger.position;
+    await Promise.all(streams.map((stream, index) => write(index % 2 === 0 ? ledger : again, stream)));
+    // Who is overtaken too often is told to try again, and nothing else.
+    expect([...failures]).toEqual(["service_unavailable"]);
+    const { records } = await ledger.history(undefined, start, 100);
+    expect(records.map(({ position }) => position)).toEqual(
+      Array.from({ length: 48 }, (_, i) => start + BigInt(i + 1)),
+    );
+    for (const stream of streams)
+      expect((await ledger.history(stream, 0n, 100)).records.map(({ sequence }) => sequence)).toEqual(
+        Array.from({ length: 8 }, (_, i) => BigInt(i + 1)),
+      );
+    await again.stop();
+  });
+
+  test(`${name}: a stale leader's append is refused, in the same group, later, and by a ledger that was opened since`, async () => {
+    const fenced = (stream: string, token: bigint): AppendCommand => ({
+      ...command(stream, 0n, ["SIGNED"]),
+      fence: { scope: "executor", token },
+    });
+    const streams = Array.from({ length: 6 }, newStream);
+    const outcomes = await Promise.allSettled([
+      ledger.append(fenced(streams[0] ?? "", 1n)),
+      ledger.append(fenced(streams[1] ?? "", 2n)),
+      ledger.append(fenced(streams[2] ?? "", 1n)),
+    ]);
+    expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "rejected"]);
+    await expect(ledger.append(fenced(streams[3] ?? "", 1n))).rejects.toMatchObject({
+      code: "fenced",
+      details: { scope: "executor", token: 2n },
+    });
+    expect(await ledger.latest(streams[3] ?? "")).toBeUndefined();
+    const again = await openLedger(database, clock, createMetrics("checkpoint"));
+    await expect(again.append(fenced(streams[4] ?? "", 1n))).rejects.toMatchObject({ code: "fenced" });
+    expect(await again.append(fenced(streams[4] ?? "", 3n))).toMatchObject({ sequence: 1n });
+    // The first ledger learns of the newer token with the newer position.
+    await expect(ledger.append(fenced(streams[5] ?? "", 2n))).rejects.toMatchObject({ code: "fenced" });
+    // Another scope is another lead, and who does not lead is not asked.
+    const other = { ...command(streams[5] ?? "", 0n, ["SIGNED"]), fence: { scope: "orchestrator", token: 1n } };
+    expect(await ledger.append(other)).toMatchObject({ sequence: 1n });
+    expect(await ledger.append(command(streams[5] ?? "", 1n, ["SUBMITTED"]))).toMatchObject({ sequence: 2n });
+    await again.stop();
   });
 
   test(`${name}: a wrong expected sequence is refused and leaves nothing`, async () => {
@@ -140,6 +198,16 @@ export function ledgerContract(name: string, open: () => Promise<Database>): voi
     ).rejects.toMatchObject({ code: "payload_too_large" });
   });
 
+  test(`${name}: a page of large records is cut where a message would be too large, and the next one goes on`, async () => {
+    const stream = newStream();
+    const large = { state: "SIGNED", terminal: false, payload: new Uint8Array(PAYLOAD_BYTES_MAX) };
+    const records = Array.from({ length: 12 }, () => large);
+    await ledger.append({ streamId: stream, expectedSequence: 0n, idempotencyKey: "k", records });
+    const first = await ledger.history(stream, 0n, 100);
+    const second = await ledger.history(stream, first.next ?? 0n, 100);
+    expect([first.records.length, second.records.length, second.next]).toEqual([8, 4, undefined]);
+  });
+
   test(`${name}: many writers at once: every stream is gapless, whoever came first`, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 40 }), async (writes) => {
@@ -177,13 +245,18 @@ export function ledgerContract(name: string, open: () => Promise<Database>): voi
     const again = await openLedger(database, clock, createMetrics("checkpoint"));
     expect(again.position).toBe(ledger.position);
     const { position } = await again.append(command(stream, 1n, ["SUBMITTED"]));
-    // The first one does not know of this commit: it is refused once, then finds its place.
+    // The first one does not know of this commit: its statement fails, it reads anew and finds its place.
     const other = newStream();
-    await expect(ledger.append(command(other, 0n, ["SIGNED"]))).rejects.toMatchObject({ code: "service_unavailable" });
     expect(await ledger.append(command(other, 0n, ["SIGNED"]))).toEqual({
       sequence: 1n,
       position: position + 1n,
       repeated: false,
+    });
+    // What one has refused or repeated from memory would be wrong here: the other one wrote it.
+    expect(await again.append(command(other, 0n, ["SIGNED"]))).toMatchObject({ sequence: 1n, repeated: true });
+    expect(await ledger.append(command(stream, 2n, ["INCLUDED"]))).toMatchObject({ sequence: 3n });
+    await expect(again.append(command(stream, 2n, ["DROPPED"], "x"))).rejects.toMatchObject({
+      details: { actual: 3n },
     });
     await again.stop();
   });

@@ -87,6 +87,16 @@ export interface AppendRequest {
   idempotencyKey: string;
   /** The records, in order; 1 to 64. */
   records: NewRecord[];
+  /** Set by a writer that leads by election: once a greater token of the same scope was appended, this one is refused. */
+  fence?: Fence | undefined;
+}
+
+/** What tells a leader's appends from those of one that lost the lead and does not know it yet. */
+export interface Fence {
+  /** What is led, such as executor; 1 to 128 characters. */
+  scope: string;
+  /** Grows with each election; at least 1. */
+  token: bigint;
 }
 
 /** The records are durable. */
@@ -99,18 +109,20 @@ export interface AppendResponse {
   repeated: boolean;
 }
 
-/** One request of an append stream. */
+/** A batch of requests of an append stream. */
 export interface AppendStreamRequest {
-  /** Chosen by the client; its answer bears the same. */
-  requestId: bigint;
-  /** What to append. */
-  append?: AppendRequest | undefined;
+  /** What to append, in order; 1 to 512. Each stands for itself: one that is refused takes no other with it. */
+  appends: AppendRequest[];
 }
 
-/** One answer of an append stream. */
+/** The answers to one batch. */
 export interface AppendStreamResponse {
-  /** The request that it answers. */
-  requestId: bigint;
+  /** One for each request of the batch, in its order. */
+  results: AppendResult[];
+}
+
+/** How one request of a batch went. */
+export interface AppendResult {
   /** How it went. */
   result?:
     | //
@@ -483,7 +495,7 @@ export const NewRecord: MessageFns<NewRecord> = {
 };
 
 function createBaseAppendRequest(): AppendRequest {
-  return { streamId: "", expectedSequence: 0n, idempotencyKey: "", records: [] };
+  return { streamId: "", expectedSequence: 0n, idempotencyKey: "", records: [], fence: undefined };
 }
 
 export const AppendRequest: MessageFns<AppendRequest> = {
@@ -502,6 +514,9 @@ export const AppendRequest: MessageFns<AppendRequest> = {
     }
     for (const v of message.records) {
       NewRecord.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.fence !== undefined) {
+      Fence.encode(message.fence, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -549,6 +564,74 @@ export const AppendRequest: MessageFns<AppendRequest> = {
             }
 
             message.records.push(NewRecord.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.fence = Fence.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFence(): Fence {
+  return { scope: "", token: 0n };
+}
+
+export const Fence: MessageFns<Fence> = {
+  encode(message: Fence, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.scope !== "") {
+      writer.uint32(10).string(message.scope);
+    }
+    if (message.token !== 0n) {
+      if (BigInt.asUintN(64, message.token) !== message.token) {
+        throw new globalThis.Error("value provided for field message.token of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.token);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Fence {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFence();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.scope = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.token = reader.uint64() as bigint;
             continue;
           }
         }
@@ -639,19 +722,13 @@ export const AppendResponse: MessageFns<AppendResponse> = {
 };
 
 function createBaseAppendStreamRequest(): AppendStreamRequest {
-  return { requestId: 0n, append: undefined };
+  return { appends: [] };
 }
 
 export const AppendStreamRequest: MessageFns<AppendStreamRequest> = {
   encode(message: AppendStreamRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.requestId !== 0n) {
-      if (BigInt.asUintN(64, message.requestId) !== message.requestId) {
-        throw new globalThis.Error("value provided for field message.requestId of type uint64 too large");
-      }
-      writer.uint32(8).uint64(message.requestId);
-    }
-    if (message.append !== undefined) {
-      AppendRequest.encode(message.append, writer.uint32(18).fork()).join();
+    for (const v of message.appends) {
+      AppendRequest.encode(v!, writer.uint32(10).fork()).join();
     }
     return writer;
   },
@@ -670,19 +747,11 @@ export const AppendStreamRequest: MessageFns<AppendStreamRequest> = {
         const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
-            if (tag !== 8) {
+            if (tag !== 10) {
               break;
             }
 
-            message.requestId = reader.uint64() as bigint;
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.append = AppendRequest.decode(reader, reader.uint32());
+            message.appends.push(AppendRequest.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -699,24 +768,13 @@ export const AppendStreamRequest: MessageFns<AppendStreamRequest> = {
 };
 
 function createBaseAppendStreamResponse(): AppendStreamResponse {
-  return { requestId: 0n, result: undefined };
+  return { results: [] };
 }
 
 export const AppendStreamResponse: MessageFns<AppendStreamResponse> = {
   encode(message: AppendStreamResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.requestId !== 0n) {
-      if (BigInt.asUintN(64, message.requestId) !== message.requestId) {
-        throw new globalThis.Error("value provided for field message.requestId of type uint64 too large");
-      }
-      writer.uint32(8).uint64(message.requestId);
-    }
-    switch (message.result?.$case) {
-      case "appended":
-        AppendResponse.encode(message.result.value, writer.uint32(18).fork()).join();
-        break;
-      case "failure":
-        AppendFailure.encode(message.result.value, writer.uint32(26).fork()).join();
-        break;
+    for (const v of message.results) {
+      AppendResult.encode(v!, writer.uint32(10).fork()).join();
     }
     return writer;
   },
@@ -735,23 +793,66 @@ export const AppendStreamResponse: MessageFns<AppendStreamResponse> = {
         const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
-            if (tag !== 8) {
+            if (tag !== 10) {
               break;
             }
 
-            message.requestId = reader.uint64() as bigint;
+            message.results.push(AppendResult.decode(reader, reader.uint32()));
             continue;
           }
-          case 2: {
-            if (tag !== 18) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAppendResult(): AppendResult {
+  return { result: undefined };
+}
+
+export const AppendResult: MessageFns<AppendResult> = {
+  encode(message: AppendResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.result?.$case) {
+      case "appended":
+        AppendResponse.encode(message.result.value, writer.uint32(10).fork()).join();
+        break;
+      case "failure":
+        AppendFailure.encode(message.result.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AppendResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAppendResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
               break;
             }
 
             message.result = { $case: "appended", value: AppendResponse.decode(reader, reader.uint32()) };
             continue;
           }
-          case 3: {
-            if (tag !== 26) {
+          case 2: {
+            if (tag !== 18) {
               break;
             }
 
@@ -1278,7 +1379,7 @@ export const CheckpointServiceService = {
     responseSerialize: (value: AppendResponse): Buffer => Buffer.from(AppendResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): AppendResponse => AppendResponse.decode(value),
   },
-  /** The same over one stream of requests, answered in order; concurrent requests share a commit. */
+  /** The same over one stream of batches, answered in order; whatever waits at the same time shares a commit. */
   appendStream: {
     path: "/flashloan.checkpoint.v1.CheckpointService/AppendStream" as const,
     requestStream: true as const,
@@ -1344,7 +1445,7 @@ export const CheckpointServiceService = {
 export interface CheckpointServiceServer extends UntypedServiceImplementation {
   /** Appends the next records of one stream; answers when they are durable. */
   append: handleUnaryCall<AppendRequest, AppendResponse>;
-  /** The same over one stream of requests, answered in order; concurrent requests share a commit. */
+  /** The same over one stream of batches, answered in order; whatever waits at the same time shares a commit. */
   appendStream: handleBidiStreamingCall<AppendStreamRequest, AppendStreamResponse>;
   /** The newest record of a stream. */
   latest: handleUnaryCall<LatestRequest, LatestResponse>;

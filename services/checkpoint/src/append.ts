@@ -1,0 +1,18 @@
+/** Records to be appended to one stream, all or none. */
+export interface AppendCommand {
+  readonly streamId: string;
+  /** Sequence of the stream's newest record; 0 when there is none. */
+  readonly expectedSequence: bigint;
+  readonly idempotencyKey: string;
+  readonly records: readonly { readonly state: string; readonly terminal: boolean; readonly payload: Uint8Array }[];
+  /** Of a writer that leads by election: the greatest token of a scope is kept, and smaller ones are refused. */
+  readonly fence?: { readonly scope: string; readonly token: bigint };
+}
+
+/** Where an append ended up. */
+export interface Appended {
+  readonly sequence: bigint;
+  readonly position: bigint;
+  /** True when the same request had been appended before. */
+  readonly repeated: boolean;
+}
