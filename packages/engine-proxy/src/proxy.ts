@@ -5,6 +5,7 @@ import type { Running } from "@flashloan/shared/lifecycle";
 import type { Logger } from "@flashloan/shared/log";
 import type { EngineProxyConfig } from "./config.ts";
 import { Engine } from "./engine.ts";
+import { HEARTBEAT_MS } from "./limits.ts";
 import { Refusal, REFUSALS } from "./refusal.ts";
 import { routeOf, type Route } from "./routes.ts";
 import { SupervisedUnits } from "./units.ts";
@@ -17,8 +18,6 @@ const REQUEST_DEADLINE_MS = 5_000;
 /** A reader of events that is so far behind is cut off: it looks at everything when it comes back. */
 const STREAM_BYTES_WAITING_MAX = 256 * 1_024;
 const TARGET_CHARACTERS_LOGGED = 200;
-/** An empty line, so that a reader can tell a quiet stream from a dead one. */
-export const HEARTBEAT_MS = 5_000;
 
 /** A proxy that listens. */
 export interface EngineProxy extends Running {

@@ -1,11 +1,8 @@
 import type { EngineProxyConfig } from "./config.ts";
+import { GRACE_S_MAX, LOG_LINES_MAX } from "./limits.ts";
 import { Refusal } from "./refusal.ts";
 
-/** The longest grace that a restart may give, in seconds. */
-export const GRACE_S_MAX = 120;
 const GRACE_S_DEFAULT = 10;
-/** The most log lines that one answer holds. */
-export const LOG_LINES_MAX = 1_000;
 const LOG_LINES_DEFAULT = 100;
 
 /** Everything that the proxy can be asked. */

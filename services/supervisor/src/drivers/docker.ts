@@ -6,6 +6,7 @@ import {
   type ContainerSummary,
   type EngineEvent,
 } from "@flashloan/engine-proxy/answers";
+import { GRACE_S_MAX, LOG_LINES_MAX } from "@flashloan/engine-proxy/limits";
 import { FlashloanError } from "@flashloan/shared/errors";
 import type { UnitDriver, UnitSighting } from "../driver.ts";
 import type { UnitDeclaration } from "../unit.ts";
@@ -19,9 +20,6 @@ import { declarationOf, LabelFaults } from "./labels.ts";
 const ENGINE_FIRST_MS = 5_000;
 /** Beyond its grace: how long a container may take to be killed and started. */
 const RESTART_DEADLINE_MS = 75_000;
-/** The proxy's bounds. */
-const GRACE_S_MAX = 120;
-const LOG_LINES_MAX = 1_000;
 /** Sightings are asked for one by one: so many at once. */
 const INSPECTIONS_MAX = 8;
 

@@ -1,13 +1,14 @@
 import type { z } from "zod";
 import { eventSchema, refusalSchema, type EngineEvent } from "@flashloan/engine-proxy/answers";
+import { HEARTBEAT_MS } from "@flashloan/engine-proxy/limits";
 import { backoffMs, type Clock } from "@flashloan/shared/clock";
 import { FlashloanError, toFlashloanError } from "@flashloan/shared/errors";
 import type { Running } from "@flashloan/shared/lifecycle";
 import type { Logger } from "@flashloan/shared/log";
 import type { Random } from "@flashloan/shared/random";
 
-/** The engine's proxy sends an empty line every 5 s: a stream that says nothing for so long is dead. */
-const SILENCE_MS_MAX = 20_000;
+/** A stream of events that says nothing for so long is dead. */
+const SILENCE_MS_MAX = 4 * HEARTBEAT_MS;
 const RECONNECT_BASE_MS = 250;
 const RECONNECT_CAP_MS = 10_000;
 const LOOK_DEADLINE_MS = 15_000;

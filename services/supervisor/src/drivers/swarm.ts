@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { nodesSchema, servicesSchema, tasksSchema, type Service, type Task } from "@flashloan/engine-proxy/answers";
+import { LOG_LINES_MAX } from "@flashloan/engine-proxy/limits";
 import { FlashloanError } from "@flashloan/shared/errors";
 import type { UnitDriver, UnitSighting } from "../driver.ts";
 import type { UnitDeclaration } from "../unit.ts";
@@ -8,8 +9,6 @@ import { declarationOf, LabelFaults } from "./labels.ts";
 
 /** How long the manager may take to accept an update; that tasks are replaced is seen by the next sightings. */
 const RESTART_DEADLINE_MS = 75_000;
-/** The proxy's bound. */
-const LOG_LINES_MAX = 1_000;
 /** A task's life, as far as it is not over (SwarmKit). */
 const LIVE_STATES: ReadonlySet<string> = new Set([
   "new",
