@@ -28,7 +28,13 @@ export default defineConfig({
             "services/*/test/**/*.system.test.ts",
             "tests/**/*.test.ts",
           ],
-          exclude: ["tests/compose/**", "tests/swarm/swarm.test.ts", "**/node_modules/**", "**/dist/**"],
+          exclude: [
+            "tests/compose/**",
+            "tests/supervision/*-driver.test.ts",
+            "tests/swarm/swarm.test.ts",
+            "**/node_modules/**",
+            "**/dist/**",
+          ],
           testTimeout: 300_000,
           hookTimeout: 300_000,
           // Real servers, real time: a machine that stalls for seconds is not a fault of ours. The report names what took
@@ -42,7 +48,7 @@ export default defineConfig({
         ...shared,
         test: {
           name: "containers",
-          include: ["tests/compose/**/*.test.ts", "tests/swarm/swarm.test.ts"],
+          include: ["tests/compose/**/*.test.ts", "tests/supervision/*-driver.test.ts", "tests/swarm/swarm.test.ts"],
           testTimeout: 600_000,
           hookTimeout: 600_000,
           retry: 1,

@@ -54,8 +54,10 @@ if ! has_secret executor-key; then
       add_secret executor-key
   fi
 fi
-hosts=(checkpoint market-predictor risk-manager hft-executor)
+hosts=(checkpoint market-predictor risk-manager hft-executor supervisor)
 if ! has_secret "tls-${hosts[-1]}-key"; then
+  ! has_secret "tls-${hosts[0]}-key" ||
+    fail "The certificates are an older version's, without ${hosts[-1]}: remove the stack and the secrets $STACK-tls-*, then deploy anew."
   # Their authority is forgotten when they are made: to add a host or to renew, remove the secrets tls-* and deploy anew.
   folder=$(mktemp -d)
   trap 'rm -rf "$folder"' EXIT

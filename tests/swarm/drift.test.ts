@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { expect, test } from "vitest";
 import { z } from "zod";
+import { declarationOf } from "@flashloan/supervisor/drivers/labels";
 import { COMPOSE_FILE } from "../support/stack.ts";
 
 // The stack file says again what the compose file says, in Swarm's words: here they are held together.
@@ -13,6 +14,8 @@ const serviceSchema = z.looseObject({
   environment: z.record(z.string(), z.string()).optional(),
   healthcheck: z.looseObject({}).optional(),
   networks: z.array(z.string()).optional(),
+  user: z.string().optional(),
+  labels: z.record(z.string(), z.string()).optional(),
   volumes: z.array(z.string().or(z.object({ target: z.string(), tmpfs: z.object({ size: z.number() }) }))).optional(),
   tmpfs: z.array(z.string()).optional(),
   cap_add: z.array(z.string()).optional(),
@@ -23,7 +26,10 @@ const serviceSchema = z.looseObject({
   secrets: z.array(z.object({ source: z.string(), target: z.string() })).optional(),
   configs: z.array(z.object({ source: z.string(), target: z.string() })).optional(),
   deploy: z
-    .looseObject({ resources: z.object({ limits: z.object({ memory: z.string(), pids: z.number() }) }) })
+    .looseObject({
+      labels: z.record(z.string(), z.string()).optional(),
+      resources: z.object({ limits: z.object({ memory: z.string(), pids: z.number() }) }),
+    })
     .optional(),
 });
 type Service = z.infer<typeof serviceSchema>;
@@ -62,14 +68,14 @@ test("both have the same services", () => {
   expect(Object.keys(stack.services).sort()).toEqual(names.sort());
 });
 
-test.each(names)("%s: image, command, health, networks, capabilities, file systems and limits are the same", (name) => {
+test.each(names)("%s: image, command, health, networks, user, file systems and limits are the same", (name) => {
   const [there, here] = pair(name);
   // What a job has none of, Swarm is told to leave out.
   const healthOf = ({ healthcheck }: Service): unknown => (healthcheck?.["disable"] === true ? undefined : healthcheck);
   const same = (service: Service) => {
-    const { image, command, networks, cap_add, cap_drop, read_only } = service;
+    const { image, command, user, networks, cap_add, cap_drop, read_only } = service;
     const rest = { healthcheck: healthOf(service), memory: memoryFolders(service) };
-    return { image, command, networks, cap_add, cap_drop, read_only, ...rest };
+    return { image, command, user, networks, cap_add, cap_drop, read_only, ...rest };
   };
   expect(same(here)).toEqual(same(there));
   expect(here.deploy?.resources.limits).toEqual({ memory: there.mem_limit, pids: there.pids_limit });
@@ -77,11 +83,42 @@ test.each(names)("%s: image, command, health, networks, capabilities, file syste
   expect(named(here)).toEqual(named(there).filter((volume) => !isReplaced(volume)));
 });
 
-test.each(names)("%s: the environment is the same, but for TLS, which Swarm always has", (name) => {
+test.each(names)(
+  "%s: the environment is the same, but for TLS, which Swarm always has, and for what units are",
+  (name) => {
+    const [there, here] = pair(name);
+    const expected = { ...there.environment };
+    const swarms = {
+      GRPC_TLS_FOLDER: "/run/tls",
+      SUPERVISOR_UNITS_URL: "swarm:http://engine-proxy:2375",
+      ENGINE_PROXY_SCOPE: "swarm",
+      ENGINE_PROXY_PROJECT: "${STACK:-flashloan}",
+    };
+    for (const [variable, value] of Object.entries(swarms)) if (variable in expected) expected[variable] = value;
+    expect(here.environment ?? {}).toEqual(expected);
+  },
+);
+
+test.each(names)("%s: it is supervised in both, or in neither", (name) => {
   const [there, here] = pair(name);
-  const expected = { ...there.environment };
-  if ("GRPC_TLS_FOLDER" in expected) expected["GRPC_TLS_FOLDER"] = "/run/tls";
-  expect(here.environment ?? {}).toEqual(expected);
+  expect(here.deploy?.labels).toEqual(there.labels);
+  const isUnit = !["migrate", "supervisor", "engine-proxy"].includes(name);
+  expect(there.labels?.["flashloan.supervised"]).toBe(isUnit ? "true" : undefined);
+  // What the supervisor makes of the labels.
+  const declared = isUnit ? declarationOf(there.labels ?? {}) : undefined;
+  expect(declared && "id" in declared ? declared.id : declared).toBe(isUnit ? name : undefined);
+  const waitedFor = declared && "dependsOn" in declared ? declared.dependsOn : [];
+  expect(waitedFor.filter((unit) => !names.includes(unit))).toEqual([]);
+});
+
+test("nobody but the engine's proxy has the engine's socket, and nobody but the supervisor reaches the proxy", () => {
+  for (const { services } of [compose, stack]) {
+    const having = (has: (service: Service) => boolean): string[] =>
+      Object.entries(services).flatMap(([name, service]) => (has(service) ? [name] : []));
+    expect(having(({ volumes = [] }) => JSON.stringify(volumes).includes("docker.sock"))).toEqual(["engine-proxy"]);
+    expect(having(({ networks = [] }) => networks.includes("engine")).sort()).toEqual(["engine-proxy", "supervisor"]);
+    expect(services["engine-proxy"]).not.toHaveProperty("ports");
+  }
 });
 
 test("what the environment points to is there: every file of a secret has a secret, every secret is made", () => {
@@ -124,7 +161,7 @@ test("every file that the compose file mounts is a config", () => {
 test("volumes that hold data are on the labelled node, and the executor is never there twice", () => {
   const constraints = ["node.labels.flashloan.data == true"];
   const holders = Object.values(stack.services).filter(({ volumes = [] }) =>
-    volumes.some((volume) => typeof volume === "string"),
+    volumes.some((volume) => typeof volume === "string" && !volume.includes("docker.sock")),
   );
   expect(holders.map(({ deploy }) => deploy?.["placement"])).toEqual(holders.map(() => ({ constraints })));
   expect(stack.services["hft-executor"]?.deploy).toMatchObject({

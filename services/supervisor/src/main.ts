@@ -4,5 +4,5 @@ import { openDriver } from "./drivers/open.ts";
 import { createSupervisorService } from "./service.ts";
 
 await runService("supervisor", { ...supervisorConfigSchema, ...unitsConfigSchema }, async (config, context) =>
-  createSupervisorService(config, context, await openDriver(config.SUPERVISOR_UNITS_URL, context)),
+  createSupervisorService(config, context, openDriver(config.SUPERVISOR_UNITS_URL, context)),
 );
