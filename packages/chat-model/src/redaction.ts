@@ -3,11 +3,15 @@ const CENSORED = "[redacted]";
 
 /** A name that says that its value is a secret, as in `API_KEY=`, `"password": "`, `authorization:`. */
 const SECRET_NAME =
-  "[\\w.-]{0,40}?(?:api[_-]?key|private[_-]?key|signer[_-]?key|secret|passw(?:or)?d|passphrase|credential|mnemonic|seed[_-]?phrase|(?:access|auth|api|refresh|bearer|session)[_-]?token)[\\w-]{0,20}";
+  "(?:api[_-]?key|private[_-]?key|signer[_-]?key|secret|passw(?:or)?d|passphrase|credential|mnemonic|seed[_-]?phrase|(?:access|auth|api|refresh|bearer|session)[_-]?token)[\\w-]{0,20}";
 
 /** Each shape of a secret, with what replaces it. All are linear: the text may be hostile. */
 const SHAPES: readonly (readonly [RegExp, string])[] = [
-  [/-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]{0,8000}?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)/g, CENSORED],
+  // Line by line, which a JSON text writes as \n; the end may have been cut off.
+  [
+    /-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?:(?:\s|\\[nr]){1,4}[A-Za-z0-9+/=]{1,100}){0,200}(?:(?:\s|\\[nr]){1,4}-----END [A-Z ]{0,40}PRIVATE KEY-----)?/g,
+    CENSORED,
+  ],
   // User and password of a URL: the name stays, it says who was refused.
   [/(:\/\/[^\s/:@"']{0,200}):[^\s/@"']{1,500}@/g, `$1:${CENSORED}@`],
   [

@@ -84,6 +84,7 @@ const LINE_CHARS_MAX = 6_000;
 /** Looked at for secrets before a line is cut. */
 const RAW_LINE_CHARS_MAX = 12_000;
 const SOURCE_CHARS_MAX = 24_000;
+const RAW_SOURCE_CHARS_MAX = 48_000;
 const REASON_CHARS_MAX = 1_000;
 /** A path within the repository. */
 const FILE = /^(?!.*\.\.)[\w@][\w@./-]*$/;
@@ -272,22 +273,23 @@ function createDossier(evidence: Evidence, unit: string): Dossier {
 
 /** Newest lines, as many as fit, without secrets. */
 function boundedLines(lines: readonly string[]): string[] {
-  const kept: string[] = [];
-  let room = SOURCE_CHARS_MAX;
-  // As one text: a private key may take several lines.
-  const text = redactSecrets(
-    lines
-      .slice(-LINES_MAX)
-      .map((line) => String(line).slice(0, RAW_LINE_CHARS_MAX))
-      .join("\n"),
+  const raw = newest(
+    lines.map((line) => String(line).slice(0, RAW_LINE_CHARS_MAX)),
+    RAW_SOURCE_CHARS_MAX,
   );
-  for (const line of text.split("\n").reverse()) {
-    const cut = line.slice(0, LINE_CHARS_MAX);
-    room -= cut.length + 1;
-    if (room < 0 || kept.length >= LINES_MAX) break;
-    kept.push(cut);
-  }
-  return kept.reverse();
+  // As one text: a private key may take several lines.
+  const text = redactSecrets(raw.join("\n"));
+  return newest(
+    text.split("\n").map((line) => line.slice(0, LINE_CHARS_MAX)),
+    SOURCE_CHARS_MAX,
+  );
+}
+
+/** The last of some lines, as many as fit. */
+function newest(lines: readonly string[], charsMax: number): readonly string[] {
+  let room = charsMax;
+  const kept = lines.slice(-LINES_MAX).findLastIndex((line) => (room -= line.length + 1) < 0);
+  return lines.slice(-LINES_MAX).slice(kept + 1);
 }
 
 /** An incident without secrets, cut to what a question may hold. */
@@ -315,7 +317,7 @@ function cleaned({ codeFault, ...diagnosis }: Diagnosis): Diagnosis {
 
 function clean(text: string, charsMax: number): string {
   // Control characters could rewrite a terminal that shows it.
-  return redactSecrets(text.replaceAll(/[^\P{Cc}\n\t]/gu, "")).slice(0, charsMax);
+  return redactSecrets(text.slice(0, charsMax * 2).replaceAll(/[^\P{Cc}\n\t]/gu, "")).slice(0, charsMax);
 }
 
 function count(usage: Usage, output: { readonly generations: readonly (readonly object[])[] }): void {

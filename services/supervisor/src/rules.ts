@@ -57,6 +57,8 @@ interface Failure {
   readonly stack: string;
   /** It ended the process. */
   readonly fatal: boolean;
+  /** Number of its last log line. */
+  readonly at: number;
 }
 
 /** All that rules look at. */
@@ -64,9 +66,9 @@ interface Reading {
   readonly incident: IncidentBrief;
   readonly facts: Facts;
   readonly metrics: ReadonlyMap<string, number>;
-  /** Newest first. */
+  /** Of the last run, newest first. */
   readonly failures: readonly Failure[];
-  /** Log lines and the incident's reason, newest first. */
+  /** The incident's reason and the log lines of the last run, newest first. */
   readonly lines: readonly string[];
   /** Earlier incidents and restarts within this one. */
   readonly repeats: number;
@@ -350,12 +352,15 @@ function ownFrame(stack: string): { file: string; line: number } | undefined {
 }
 
 function read(incident: IncidentBrief, facts: Facts): Reading {
+  const failures = failuresOf(facts.recent_logs);
+  // What came up to the end of the run before is another story.
+  const before = failures.filter(({ fatal }) => fatal)[1]?.at ?? -1;
   return {
     incident,
     facts,
     metrics: new Map(facts.metrics.flatMap((line) => metricOf(line))),
-    failures: failuresOf(facts.recent_logs),
-    lines: [incident.reason, ...facts.recent_logs.toReversed()],
+    failures: failures.filter(({ at }) => at > before),
+    lines: [incident.reason, ...facts.recent_logs.slice(before + 1).toReversed()],
     repeats: facts.earlier_incidents.length + incident.actions.filter((action) => action.startsWith("restart")).length,
   };
 }
@@ -382,15 +387,16 @@ function failuresOf(lines: readonly string[]): Failure[] {
     if (event) {
       const { code = "", message = "", stack = "" } = event.error;
       const fatal = event.level === "fatal" || event.event === "process_failed" || event.event === "start_failed";
-      failures.push({ code, message, stack, fatal });
+      failures.push({ code, message, stack, fatal, at });
       continue;
     }
     let end = at + 1;
     while (/^\s{2,8}at /.test(lines[end] ?? "")) end += 1;
     if (end === at + 1) continue;
     // A stack in plain text is the runtime's last word: our own code logs JSON.
-    failures.push({ code: "", message: line.trim(), stack: lines.slice(at, end).join("\n"), fatal: true });
+    const stack = lines.slice(at, end).join("\n");
     at = end - 1;
+    failures.push({ code: "", message: line.trim(), stack, fatal: true, at });
   }
   return failures.reverse();
 }

@@ -50,9 +50,8 @@ function calling(name: string, args: Record<string, unknown>, times = 1): AIMess
     id: `call-${index}`,
     type: "tool_call" as const,
   }));
-  const message = new AIMessage({ content: "", tool_calls });
-  message.usage_metadata = { input_tokens: 100, output_tokens: 10, total_tokens: 110 };
-  return message;
+  const usage_metadata = { input_tokens: 100, output_tokens: 10, total_tokens: 110 };
+  return Object.assign(new AIMessage({ content: "", tool_calls }), { usage_metadata });
 }
 
 function setUp(model: BaseChatModel, known: Partial<Facts> = {}, overrides: Partial<DiagnosticianDependencies> = {}) {

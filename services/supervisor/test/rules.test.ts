@@ -203,6 +203,7 @@ describe("a diagnosis by rules", () => {
     const cause = (recent_logs: string[]): string => diagnoseByRules(incident(), facts({ recent_logs })).cause;
     expect(cause([NO_DATABASE, CRASH])).toBe("code_fault");
     expect(cause([CRASH, NO_DATABASE])).toBe("dependency_down");
+    expect(cause(["write: ENOSPC", NO_DATABASE, CRASH])).toBe("code_fault");
   });
 
   it("is not confused by logs of another shape, and never too long", () => {
