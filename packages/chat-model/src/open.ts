@@ -79,13 +79,10 @@ const PROVIDERS: Readonly<Record<string, Provider>> = {
   xai: { key: "XAI_API_KEY", fields: openaiFields },
 };
 
-/** Field of a model's metadata that has its name. */
-const NAME_FIELD = "flashloan_chat_model";
-
 /**
  * The chat model that a URL names: `rules:` (no key, no network, deterministic), or `PROVIDER:MODEL` for any provider that
  * LangChain knows, such as `openai:gpt-5-mini`, `anthropic:claude-haiku-4-5`, `ollama:qwen3:8b`. Clients are loaded only
- * when chosen; a provider's package other than OpenAI's has to be installed.
+ * when chosen; a provider's package other than OpenAI's has to be installed. `getName()` tells which it is.
  * @throws FlashloanError config_invalid
  */
 export async function openChatModel(url: string, options: ChatModelOptions): Promise<BaseChatModel> {
@@ -106,18 +103,12 @@ export async function openChatModel(url: string, options: ChatModelOptions): Pro
       ...fields({ timeoutMs, tokensMax, baseUrl }),
       ...(key === undefined ? {} : { apiKey: readKey(provider, key, options) }),
     });
-    model.metadata = { ...model.metadata, [NAME_FIELD]: url };
+    model.name = url;
     return model;
   } catch (error) {
     if (error instanceof FlashloanError) throw error;
     throw unusable(provider, packageName, error);
   }
-}
-
-/** The URL that a model was opened by; what it calls itself for one that was made otherwise. */
-export function chatModelName(model: BaseChatModel): string {
-  const name = model.metadata?.[NAME_FIELD];
-  return typeof name === "string" ? name : model._llmType();
 }
 
 /** The provider's key. A server of one's own may need none. */

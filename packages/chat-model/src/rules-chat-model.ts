@@ -54,7 +54,8 @@ const PIECE_CHARS = 64;
  * A chat model without any model: deterministic, without a key, at once. It follows a rule book, and behaves as any other
  * behind LangChain's interface: it calls tools, it streams, it gives structured output.
  */
-export class RulesChatModel extends BaseChatModel<RulesCallOptions, AIMessageChunk> {
+export class RulesChatModel extends BaseChatModel<RulesCallOptions> {
+  override readonly name = "rules";
   readonly #book: RuleBook;
 
   constructor(book: RuleBook) {
@@ -117,10 +118,10 @@ export class RulesChatModel extends BaseChatModel<RulesCallOptions, AIMessageChu
       ),
       tools,
     };
-    for (const { name, answer } of this.#book) {
-      const found = answer(conversation);
+    for (const rule of this.#book) {
+      const found = rule.answer(conversation);
       if (found === undefined) continue;
-      const id = (index: number): string => `${name}-${messages.length}-${index}`;
+      const id = (index: number): string => `${rule.name}-${messages.length}-${index}`;
       if ("calls" in found)
         return {
           content: "",

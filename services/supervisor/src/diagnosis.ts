@@ -1,5 +1,4 @@
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models";
-import { chatModelName } from "@flashloan/chat-model/open";
 import { redactSecrets } from "@flashloan/chat-model/redaction";
 import type { Clock } from "@flashloan/shared/clock";
 import { FlashloanError } from "@flashloan/shared/errors";
@@ -222,7 +221,7 @@ export function createDiagnostician(dependencies: DiagnosticianDependencies): Di
     const parsed = diagnosisSchema.safeParse(structuredResponse);
     if (!parsed.success)
       throw new Rejected("invalid", structuredResponse === undefined ? "no diagnosis" : z.prettifyError(parsed.error));
-    return { diagnosis: cleaned(parsed.data), model: chatModelName(model) };
+    return { diagnosis: cleaned(parsed.data), model: model.getName() };
   }
 }
 
@@ -272,9 +271,9 @@ function createDossier(evidence: Evidence, unit: string): Dossier {
 }
 
 /** Newest lines, as many as fit, without secrets. */
-function boundedLines(lines: readonly string[]): string[] {
+function boundedLines(lines: readonly string[]): readonly string[] {
   const raw = newest(
-    lines.map((line) => String(line).slice(0, RAW_LINE_CHARS_MAX)),
+    lines.map((line) => line.slice(0, RAW_LINE_CHARS_MAX)),
     RAW_SOURCE_CHARS_MAX,
   );
   // As one text: a private key may take several lines.

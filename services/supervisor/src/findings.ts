@@ -2,7 +2,7 @@ import { z } from "zod";
 import { FAULTS } from "./unit.ts";
 
 /** Why a unit fails, as far as a diagnosis may say. */
-export const CAUSES = [
+const CAUSES = [
   "code_fault",
   "out_of_memory",
   "dependency_down",
@@ -13,7 +13,7 @@ export const CAUSES = [
 ] as const;
 
 /** What a diagnosis may recommend, and no more: the deterministic part has the same actions. */
-export const PATTERNS = ["none", "wait", "restart", "quarantine", "release"] as const;
+const PATTERNS = ["none", "wait", "restart", "quarantine", "release"] as const;
 
 export const EXPLANATION_CHARS_MAX = 2_000;
 export const STACK_CHARS_MAX = 4_096;

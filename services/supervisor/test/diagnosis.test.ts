@@ -20,6 +20,7 @@ const DIAGNOSIS = {
 
 /** A model that answers as a test wants. */
 class ScriptedChatModel extends BaseChatModel {
+  override readonly name = "scripted";
   readonly asked: BaseMessage[][] = [];
   readonly #answer: (turn: number, signal: AbortSignal | undefined) => AIMessage | Promise<AIMessage>;
 
