@@ -2,7 +2,7 @@ import { createAgent, tool, toolStrategy } from "langchain";
 import { afterEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { openChatModel, type ChatModelOptions } from "../src/open.ts";
-import { openaiDouble, type DoubleAnswer } from "./openai-double.ts";
+import { openaiDouble, type DoubleAnswer } from "./contract/openai-double.ts";
 
 const KEY = "sk-test-abcdefghijklmnopqrstuvwxyz";
 const options: ChatModelOptions = {

@@ -5,6 +5,7 @@ import { RulesChatModel } from "@flashloan/chat-model/rules";
 import { systemClock } from "@flashloan/shared/clock";
 import { createLogger } from "@flashloan/shared/log";
 import { beforeAll, describe, expect, it } from "vitest";
+import { createModelAgent } from "../src/diagnosis-agent.ts";
 import { createDiagnostician, type DiagnosticianDependencies } from "../src/diagnosis.ts";
 import type { Facts } from "../src/findings.ts";
 import { diagnosisRules } from "../src/rules.ts";
@@ -60,7 +61,7 @@ function setUp(model: BaseChatModel, known: Partial<Facts> = {}, overrides: Part
   const log = createLogger("supervisor", "info", { write: (line: string) => lines.push(line) });
   const evidence = evidenceOf(known);
   const diagnostician = createDiagnostician({
-    model: async () => model,
+    agent: createModelAgent(async () => model),
     evidence,
     log,
     clock: systemClock,
@@ -228,11 +229,11 @@ describe("with a model that misbehaves, the rules stand in", () => {
 
   it("a model that can't be opened is asked for again with the next incident", async () => {
     let opened = 0;
-    const model = async () => {
+    const agent = createModelAgent(async () => {
       opened += 1;
       throw new Error("no route");
-    };
-    const { diagnostician } = setUp(new RulesChatModel(diagnosisRules), known, { model });
+    });
+    const { diagnostician } = setUp(new RulesChatModel(diagnosisRules), known, { agent });
     for (const _ of [1, 2])
       expect(await diagnostician.diagnose(incident(), never)).toMatchObject({
         ...byRules,
