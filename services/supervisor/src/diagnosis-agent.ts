@@ -56,7 +56,7 @@ const TOOL_DESCRIPTIONS: Readonly<Record<Source, string>> = {
 
 /**
  * A chat model as a LangChain agent with the evidence for its tools. LangChain is loaded with the first task; that and
- * each run hold the event loop for longer than trading may wait, so in a process that trades it belongs in a thread.
+ * each run hold the event loop for longer than trading may wait, so in a process that trades it has no place.
  * @param open gives the model, asked for with each task
  */
 export function createModelAgent(open: () => Promise<BaseChatModel>): DiagnosisAgent {

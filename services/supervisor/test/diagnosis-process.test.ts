@@ -4,7 +4,7 @@ import { systemClock } from "@flashloan/shared/clock";
 import { createLogger } from "@flashloan/shared/log";
 import { afterEach, expect, it } from "vitest";
 import { createDiagnostician } from "../src/diagnosis.ts";
-import { createDiagnosisThread, type ThreadSettings } from "../src/diagnosis-thread.ts";
+import { createDiagnosisProcess, type ModelSettings } from "../src/diagnosis-process.ts";
 import { CRASH, evidenceOf, handClock, incident } from "./incidents.ts";
 
 const never = new AbortController().signal;
@@ -24,10 +24,10 @@ afterEach(async () => {
   double = undefined;
 });
 
-function setUp(settings: ThreadSettings, clock = systemClock) {
+function setUp(settings: ModelSettings, clock = systemClock) {
   const evidence = evidenceOf(known);
   const log = createLogger("supervisor", "silent");
-  const agent = createDiagnosisThread(settings);
+  const agent = createDiagnosisProcess(settings);
   return {
     agent,
     evidence,
@@ -35,13 +35,13 @@ function setUp(settings: ThreadSettings, clock = systemClock) {
   };
 }
 
-function openai(baseUrl: string): ThreadSettings {
+function openai(baseUrl: string): ModelSettings {
   const config = { ...rules, CHAT_MODEL_URL: "openai:gpt-4o-mini", CHAT_MODEL_BASE_URL: baseUrl };
   return { config, environment: { OPENAI_API_KEY: "sk-test-abcdefghijklmnopqrst" } };
 }
 
 it("diagnoses with the keyless model, one incident after the other", async () => {
-  const { diagnostician, evidence, agent } = setUp({ config: rules, environment: {} });
+  const { diagnostician, evidence, agent } = setUp({ config: rules, environment: process.env });
   await agent.check();
   const reports = await Promise.all([
     diagnostician.diagnose(incident(), never),
