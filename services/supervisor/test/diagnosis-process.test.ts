@@ -82,6 +82,8 @@ it("ends with its deadline, whatever the model does", async () => {
   await asked;
   clock.pass(60_000);
   expect(await report).toMatchObject({ model: "rules", cause: "code_fault", failure: { kind: "late" } });
+  // Its process is ended with it.
+  await double.hungUp;
 });
 
 it("says what is missing before there is any incident", async () => {

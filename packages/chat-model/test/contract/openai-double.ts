@@ -19,11 +19,15 @@ export type DoubleAnswer =
 /** A server on loopback that speaks OpenAI's chat completions, plain and streamed, as far as a client sees. */
 export async function openaiDouble(answer: (turn: number) => DoubleAnswer) {
   const seen: SeenRequest[] = [];
+  const { promise: hungUp, resolve: hangUp } = Promise.withResolvers<void>();
   const server = createServer((request, response) => {
     void bodyOf(request).then((body) => {
       seen.push({ path: request.url ?? "", authorization: request.headers.authorization, body });
       const given = answer(seen.length);
-      if (given === "silence") return;
+      if (given === "silence") {
+        response.once("close", hangUp);
+        return;
+      }
       if ("status" in given) {
         response.writeHead(given.status, { "content-type": "application/json" });
         response.end(JSON.stringify({ error: { message: given.message, type: "error", code: null } }));
@@ -71,6 +75,8 @@ export async function openaiDouble(answer: (turn: number) => DoubleAnswer) {
   return {
     baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
     seen,
+    /** When a client that got no answer is gone. */
+    hungUp,
     async stop(): Promise<void> {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
