@@ -132,8 +132,7 @@ export class SupervisionTree {
   units(now: number): UnitView[] {
     return [...this.#units.values()].map((unit) => ({
       declaration: unit.declaration,
-      phase:
-        unit.phase === "down" && unit.attempts >= CRASH_LOOP_AT && unit.notBeforeMs > now ? "crash_loop" : unit.phase,
+      phase: unit.phase === "down" && unit.attempts >= CRASH_LOOP_AT && unit.notBeforeMs > now ? "crash_loop" : unit.phase,
       sinceMs: unit.sinceMs,
       reason: unit.reason,
       attempts: unit.attempts,

@@ -1,9 +1,7 @@
 import { z } from "zod";
 
 /** A unit's id, a group's name: what containers, labels and metrics can carry. */
-export const nameSchema = z
-  .string()
-  .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "must be 1 to 63 lower-case letters, digits and dashes");
+export const nameSchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "must be 1 to 63 lower-case letters, digits and dashes");
 
 /** What a unit answers to, and so how its health is asked. */
 export const SPEAKS = ["grpc", "mcp", "nothing"] as const;
