@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { choiceVariable, integerVariable, textVariable, type ConfigOf } from "@flashloan/shared/config";
+import { chatModelConfigSchema } from "@flashloan/chat-model/config";
 import { groupSpecSchema, type GroupSpec } from "./tree.ts";
 
 const url = (description: string): z.ZodType<string | undefined, string | undefined> =>
@@ -45,6 +46,9 @@ export const supervisorConfigSchema = {
   ),
   SUPERVISOR_ALERTMANAGER_URL: url("Alertmanager that is told of failures, such as http://alertmanager:9093"),
   SUPERVISOR_WEBHOOK_URL: url("where failures are posted to as JSON"),
+  SUPERVISOR_PROMETHEUS_URL: url("where figures of a failed unit are asked for, such as http://prometheus:9090"),
+  SUPERVISOR_JAEGER_URL: url("where traces of a failed unit are asked for, such as http://jaeger:16686"),
+  ...chatModelConfigSchema,
 };
 /** @see supervisorConfigSchema */
 export type SupervisorConfig = ConfigOf<typeof supervisorConfigSchema>;

@@ -21,7 +21,11 @@ import { startRpcServer, unary } from "@flashloan/shared/rpc-server";
 import type { Service, ServiceContext } from "@flashloan/shared/service";
 import { createAlarm } from "./alerts.ts";
 import type { SupervisorConfig } from "./config.ts";
+import { createDiagnostician } from "./diagnosis.ts";
+import type { DiagnosisAgent } from "./diagnosis-agent.ts";
+import { createDiagnosisProcess } from "./diagnosis-process.ts";
 import type { UnitDriver } from "./driver.ts";
+import { createEvidence } from "./evidence.ts";
 import { SupervisorStore, type CommandRecord, type Incident } from "./incidents.ts";
 import { SUPERVISOR_MIGRATIONS, SUPERVISOR_SCHEMA } from "./schema.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -38,6 +42,10 @@ const PHASES: Readonly<Record<Phase, UnitPhase>> = {
   quarantined: UnitPhase.UNIT_PHASE_QUARANTINED,
 };
 const COMMANDS = { 1: "restart", 2: "quarantine", 3: "release", 4: "reset" } as const;
+
+/** A diagnosis is there by then; most of it is loading. */
+const DIAGNOSIS_DEADLINE_MS = 60_000;
+const DIAGNOSIS_STEPS_MAX = 8;
 
 const pageToken = z.string().regex(/^\d{0,19}$/, "must be a next_page_token of an earlier answer");
 const pageSize = z.number().int().min(0, "must not be negative");
@@ -56,12 +64,14 @@ const registrationSchema = z.object({
 /**
  * Starts the supervisor's gRPC server; it begins to watch once it leads.
  * @param driver how its units are reached
+ * @param given in place of the configured model's agent
  * @throws FlashloanError port_taken, data_folder_unusable, service_unavailable
  */
 export async function createSupervisorService(
   config: SupervisorConfig,
   context: ServiceContext,
   driver: UnitDriver,
+  given: { readonly agent?: DiagnosisAgent } = {},
 ): Promise<Service> {
   const lifecycle = new Lifecycle();
   try {
@@ -79,6 +89,19 @@ export async function createSupervisorService(
         plant: () => new SupervisionTree(config.SUPERVISOR_TREE, createRandom(context.clock.now())),
         store,
         alarm: createAlarm(context, targets),
+        diagnostician: createDiagnostician({
+          agent: given.agent ?? (await openAgent(config)),
+          evidence: createEvidence({
+            driver,
+            store,
+            prometheusUrl: config.SUPERVISOR_PROMETHEUS_URL,
+            jaegerUrl: config.SUPERVISOR_JAEGER_URL,
+          }),
+          log: context.log,
+          clock: context.clock,
+          deadlineMs: DIAGNOSIS_DEADLINE_MS,
+          stepsMax: DIAGNOSIS_STEPS_MAX,
+        }),
         context,
         restarts: config.SUPERVISOR_RESTARTS === "on",
       }),
@@ -109,6 +132,14 @@ export async function createSupervisorService(
     await lifecycle.stop().catch((stopError: unknown) => context.log.error({ error: stopError }, "stop_failed"));
     throw error;
   }
+}
+
+/** The agent of the configured model. @throws FlashloanError config_invalid when it can't be opened */
+async function openAgent(config: SupervisorConfig): Promise<DiagnosisAgent> {
+  // A provider's key has the provider's own variable, which only that process reads.
+  const agent = createDiagnosisProcess({ config, environment: process.env });
+  await agent.check();
+  return agent;
 }
 
 function implement(

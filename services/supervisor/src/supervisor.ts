@@ -1,12 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { withDeadline } from "@flashloan/shared/clock";
 import { FlashloanError, toFlashloanError } from "@flashloan/shared/errors";
+import { publishFact } from "@flashloan/shared/events";
 import { HEARTBEAT_TYPE, heartbeatSchema } from "@flashloan/shared/heartbeat";
 import type { Running } from "@flashloan/shared/lifecycle";
 import type { Leadership } from "@flashloan/shared/ports/coordination";
 import { RpcClient } from "@flashloan/shared/rpc-client";
 import type { ServiceContext } from "@flashloan/shared/service";
 import type { Alarm } from "./alerts.ts";
+import type { Diagnostician, DiagnosisReport } from "./diagnosis.ts";
 import type { UnitDriver, UnitSighting } from "./driver.ts";
 import { UnitHealth, type Answer } from "./health.ts";
 import { note, type CommandRecord, type Incident, type IncidentOutcome, type SupervisorStore } from "./incidents.ts";
@@ -26,6 +28,10 @@ const DRAIN_GRACE_MS = 15_000;
 const FAULT_GRACE_MS = 1_000;
 const RESTART_DEADLINE_MS = 60_000;
 const INCIDENTS_OPEN_MAX = 1_000;
+/** Incidents that may wait for their diagnosis; the others go without. */
+const DIAGNOSES_WAITING_MAX = 20;
+/** From this confidence on a recommended quarantine is followed, while the unit is down. */
+const QUARANTINE_CONFIDENCE = 0.8;
 /** Where the fencing token of the newest leader is kept. */
 const FENCE_KEY = "supervisor/fence";
 
@@ -36,6 +42,8 @@ export interface SupervisorDependencies {
   readonly plant: () => SupervisionTree;
   readonly store: SupervisorStore;
   readonly alarm: Alarm;
+  /** Who finds out why; it recommends, and nothing waits for it. */
+  readonly diagnostician: Diagnostician;
   readonly context: ServiceContext;
   /** False: failed units are told of and left as they are. */
   readonly restarts: boolean;
@@ -56,6 +64,7 @@ export class Supervisor implements Running {
   readonly #registered = new Map<string, UnitDeclaration>();
   readonly #incidents = new Map<string, Incident>();
   readonly #acting = new Set<Promise<void>>();
+  readonly #diagnosing = new Set<Promise<void>>();
   #tree: SupervisionTree;
   #leadership: Leadership | undefined;
   #running: Promise<void> | undefined;
@@ -133,7 +142,7 @@ export class Supervisor implements Running {
     this.#hint();
     await this.#heartbeats?.stop();
     await this.#running;
-    await Promise.all(this.#acting);
+    await Promise.all([...this.#acting, ...this.#diagnosing]);
     await withDeadline(this.#deps.store.flush(), STORE_DEADLINE_MS, () => new Error("late")).catch(() => undefined);
     await Promise.all([...this.#clients.values()].map((client) => client.stop()));
   }
@@ -302,6 +311,10 @@ export class Supervisor implements Running {
       summary: `${id} failed (${fault}): ${reason}`,
     });
     void this.#collect(incident);
+    if (this.#diagnosing.size < DIAGNOSES_WAITING_MAX) {
+      const diagnosing = this.#diagnose(incident, reason).finally(() => this.#diagnosing.delete(diagnosing));
+      this.#diagnosing.add(diagnosing);
+    }
     return incident;
   }
 
@@ -323,6 +336,54 @@ export class Supervisor implements Running {
       );
     }
     this.#deps.store.keep(incident);
+  }
+
+  /** Has an incident explained, and follows what is recommended as far as it may be done without. */
+  async #diagnose(incident: Incident, reason: string): Promise<void> {
+    const { diagnostician, context, store } = this.#deps;
+    const { id, unit, fault } = incident;
+    try {
+      const brief = {
+        id,
+        unit,
+        fault,
+        reason,
+        openedAt: new Date(incident.openedAtMs).toISOString(),
+        actions: incident.entries.filter(({ kind }) => kind === "action").map(({ text }) => text),
+      };
+      const report = await diagnostician.diagnose(brief, this.#stopping.signal);
+      note(incident, context.clock.now(), "diagnosis", inWords(report));
+      store.keep(incident);
+      if (report.cause === "code_fault" && report.codeFault) {
+        const { file = null, line = null, message, stack } = report.codeFault;
+        publishFact(context, "flashloan.code-fault", unit, { incidentId: id, unit, fault, file, line, message, stack });
+      }
+      this.#follow(report, incident);
+    } catch (error) {
+      if (!this.#stopping.signal.aborted) context.log.error({ error, incidentId: id }, "incident_not_diagnosed");
+    }
+  }
+
+  /** Of what may be recommended only a quarantine is more than what is done anyway. */
+  #follow({ pattern, confidence, explanation }: DiagnosisReport, { unit, id }: Incident): void {
+    if (!this.#deps.restarts || pattern !== "quarantine" || confidence < QUARANTINE_CONFIDENCE) return;
+    const isOpen = this.#incidents.get(unit)?.id === id;
+    const phase = this.units().find(({ declaration }) => declaration.id === unit)?.phase;
+    if (!this.leading || !isOpen || (phase !== "down" && phase !== "crash_loop")) return;
+    this.#tree.quarantine(unit, explanation, this.#deps.context.clock.now());
+    this.#setAside(unit, explanation);
+  }
+
+  #setAside(unit: string, reason: string): void {
+    const incidentId = this.#incidents.get(unit)?.id ?? "";
+    this.#close(unit, "quarantined", reason);
+    this.#deps.alarm({
+      name: "UnitQuarantined",
+      severity: "critical",
+      unit,
+      incidentId,
+      summary: `${unit} is left down: ${reason}`,
+    });
   }
 
   #close(id: string, outcome: IncidentOutcome, text: string): void {
@@ -348,18 +409,7 @@ export class Supervisor implements Running {
   }
 
   #act(action: Action): void {
-    if (action.kind === "quarantine") {
-      const incidentId = this.#incidents.get(action.culprit)?.id ?? "";
-      this.#close(action.culprit, "quarantined", action.reason);
-      this.#deps.alarm({
-        name: "UnitQuarantined",
-        severity: "critical",
-        unit: action.culprit,
-        incidentId,
-        summary: `${action.culprit} is left down: ${action.reason}`,
-      });
-      return;
-    }
+    if (action.kind === "quarantine") return this.#setAside(action.culprit, action.reason);
     const acting = this.#restart(action).finally(() => this.#acting.delete(acting));
     this.#acting.add(acting);
   }
@@ -472,6 +522,11 @@ export class Supervisor implements Running {
     this.#clients.set(address, known);
     return known;
   }
+}
+
+function inWords({ cause, pattern, confidence, model, explanation, failure }: DiagnosisReport): string {
+  const instead = failure ? ` (in place of a model: ${failure.reason})` : "";
+  return `${cause}, so ${pattern} (${Math.round(confidence * 100)} % sure, by ${model}${instead}): ${explanation}`;
 }
 
 /** An MCP server's ping (any revision's Streamable HTTP: a JSON-RPC request by POST). */
