@@ -7,7 +7,7 @@ import { SERVICES, type ServiceName } from "@flashloan/shared/telemetry/declarat
 import { ServiceProcess } from "../support/platform-process.ts";
 import { ServiceFleet } from "../support/service-fleet.ts";
 
-// The four services as containers run them: a process each, on the real servers.
+// The services as containers run them: a process each, on the real servers.
 const POLL = { timeout: 60_000, interval: 100 };
 const DEADLINE_MS = 60_000;
 let fleet: ServiceFleet;
@@ -47,7 +47,7 @@ test("a service that is started before what it needs waits, is seen waiting, and
   await processOf("hft-executor").waitFor((event) => event.event === "start_waits", DEADLINE_MS);
   expect(await readinessOf("hft-executor")).toBe("503 not ready: start");
   expect(() => statSync(readyFileOf("hft-executor"))).toThrow("ENOENT");
-  for (const service of ["market-predictor", "risk-manager", "checkpoint"] as const) fleet.start(service);
+  for (const service of SERVICES) if (service !== "hft-executor") fleet.start(service);
   // Only the one-shot job makes the ledger's tables.
   const waits = await processOf("checkpoint").waitFor((event) => event.event === "start_waits", DEADLINE_MS);
   expect(waits["error"]).toMatchObject({

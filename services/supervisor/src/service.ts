@@ -125,7 +125,8 @@ export async function createSupervisorService(
     await supervisor.start();
     return {
       ...server,
-      needs: { coordination: () => context.coordination.isReachable() },
+      // Without its database it acts, and keeps what happened for later; without etcd another one may lead.
+      needs: {},
       stop: () => lifecycle.stop(),
     };
   } catch (error) {
