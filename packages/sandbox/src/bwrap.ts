@@ -146,8 +146,15 @@ function readReport(text: string): { changed: Record<string, string>; removed: s
 
 const signalNames = new Map<number, string>(Object.entries(os.signals).map(([name, number]) => [number, name]));
 
+/** What can be other than on every machine. */
+export interface BwrapOptions {
+  readonly bwrap?: string;
+  /** Ids that runs have as users, when root runs them. */
+  readonly users?: { readonly first: number; readonly count: number };
+}
+
 /** A sandbox by bubblewrap, for bare machines. @throws FlashloanError sandbox_unavailable */
-export function openBwrapSandbox(bwrap = BWRAP): Sandbox {
+export function openBwrapSandbox({ bwrap = BWRAP, users = RUN_USERS }: BwrapOptions = {}): Sandbox {
   const fault = bwrapFault(bwrap);
   if (fault !== undefined) throw unavailable(fault);
   const runner = readFileSync(new URL(`./runner.${OWN_SOURCE}`, import.meta.url), "utf8");
@@ -159,7 +166,7 @@ export function openBwrapSandbox(bwrap = BWRAP): Sandbox {
     run: async (request) => {
       check(request, languages);
       runs += 1;
-      return runOnce(bwrap, runner, request, RUN_USERS.first + (runs % RUN_USERS.count));
+      return runOnce(bwrap, runner, request, users.first + (runs % users.count));
     },
   };
 }

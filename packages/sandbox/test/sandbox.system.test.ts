@@ -72,6 +72,6 @@ test("what is not a path in the workspace is refused", async () => {
 });
 
 test("without bubblewrap nothing runs, and the error says what to install", async () => {
-  expect(() => openBwrapSandbox("/nonexistent/bwrap")).toThrow("apt-get install bubblewrap");
+  expect(() => openBwrapSandbox({ bwrap: "/nonexistent/bwrap" })).toThrow("apt-get install bubblewrap");
   await expect(openSandbox("none:")).rejects.toMatchObject({ code: "config_invalid" });
 });
