@@ -26,7 +26,13 @@ export default defineConfig({
             "services/*/test/**/*.system.test.ts",
             "tests/**/*.test.ts",
           ],
-          exclude: ["tests/compose/**", "tests/swarm/swarm.test.ts", "**/node_modules/**", "**/dist/**"],
+          exclude: [
+            "tests/compose/**",
+            "tests/supervision/sandbox-executor.test.ts",
+            "tests/swarm/swarm.test.ts",
+            "**/node_modules/**",
+            "**/dist/**",
+          ],
           testTimeout: 300_000,
           hookTimeout: 120_000,
           // Each file starts processes of its own: one at a time keeps two cores honest.
@@ -37,7 +43,11 @@ export default defineConfig({
         ...shared,
         test: {
           name: "containers",
-          include: ["tests/compose/**/*.test.ts", "tests/swarm/swarm.test.ts"],
+          include: [
+            "tests/compose/**/*.test.ts",
+            "tests/supervision/sandbox-executor.test.ts",
+            "tests/swarm/swarm.test.ts",
+          ],
           testTimeout: 600_000,
           hookTimeout: 120_000,
           // What a test leaves behind is what the next one starts from.
