@@ -30,7 +30,7 @@ export default defineConfig({
           ],
           exclude: [
             "tests/compose/**",
-            "tests/supervision/*-driver.test.ts",
+            "tests/supervision/**",
             "tests/swarm/swarm.test.ts",
             "**/node_modules/**",
             "**/dist/**",
@@ -48,7 +48,7 @@ export default defineConfig({
         ...shared,
         test: {
           name: "containers",
-          include: ["tests/compose/**/*.test.ts", "tests/supervision/*-driver.test.ts", "tests/swarm/swarm.test.ts"],
+          include: ["tests/compose/**/*.test.ts", "tests/supervision/**/*.test.ts", "tests/swarm/swarm.test.ts"],
           testTimeout: 600_000,
           hookTimeout: 600_000,
           retry: 1,

@@ -16,6 +16,8 @@ const serviceSchema = z.looseObject({
   networks: z.array(z.string()).optional(),
   user: z.string().optional(),
   labels: z.record(z.string(), z.string()).optional(),
+  network_mode: z.string().optional(),
+  init: z.boolean().optional(),
   volumes: z.array(z.string().or(z.object({ target: z.string(), tmpfs: z.object({ size: z.number() }) }))).optional(),
   tmpfs: z.array(z.string()).optional(),
   cap_add: z.array(z.string()).optional(),
@@ -35,6 +37,7 @@ const serviceSchema = z.looseObject({
 type Service = z.infer<typeof serviceSchema>;
 const fileSchema = z.object({
   services: z.record(z.string(), serviceSchema),
+  networks: z.record(z.string(), z.looseObject({ internal: z.boolean().optional() }).nullable()),
   configs: z.record(z.string(), z.object({ file: z.string() })).optional(),
   secrets: z.record(z.string(), z.unknown()).optional(),
   volumes: z.record(z.string(), z.unknown()),
@@ -45,6 +48,8 @@ const compose = read(COMPOSE_FILE);
 const stack = read("infra/swarm/stack.yml");
 /** Made by deploy.sh instead. */
 const NOT_IN_SWARM = "secrets";
+/** A Swarm has no service without a network: one without a way out, and nobody else in it, stands for none. */
+const ALONE = "sandbox";
 const names = Object.keys(compose.services).filter((name) => name !== NOT_IN_SWARM);
 const pair = (name: string): [Service, Service] => {
   const [there, here] = [compose.services[name], stack.services[name]];
@@ -73,7 +78,8 @@ test.each(names)("%s: image, command, health, networks, user, file systems and l
   // What a job has none of, Swarm is told to leave out.
   const healthOf = ({ healthcheck }: Service): unknown => (healthcheck?.["disable"] === true ? undefined : healthcheck);
   const same = (service: Service) => {
-    const { image, command, user, networks, cap_add, cap_drop, read_only } = service;
+    const { image, command, user, cap_add, cap_drop, read_only } = service;
+    const networks = service.network_mode === "none" ? [ALONE] : service.networks;
     const rest = { healthcheck: healthOf(service), memory: memoryFolders(service) };
     return { image, command, user, networks, cap_add, cap_drop, read_only, ...rest };
   };
@@ -81,6 +87,16 @@ test.each(names)("%s: image, command, health, networks, user, file systems and l
   expect(here.deploy?.resources.limits).toEqual({ memory: there.mem_limit, pids: there.pids_limit });
   const named = ({ volumes = [] }: Service): string[] => volumes.filter((volume) => typeof volume === "string");
   expect(named(here)).toEqual(named(there).filter((volume) => !isReplaced(volume)));
+});
+
+test("who has no network in Compose is alone in a Swarm's network that leads nowhere", () => {
+  const without = names.filter((name) => compose.services[name]?.network_mode === "none");
+  const members = Object.entries(stack.services).filter(([, { networks = [] }]) => networks.includes(ALONE));
+  expect(members.map(([name]) => name)).toEqual(without);
+  expect(without).toHaveLength(1);
+  expect(stack.networks[ALONE]?.internal).toBe(true);
+  // Its first process is the one that a run can't touch.
+  expect(members.map(([name, { init }]) => [init, compose.services[name]?.init])).toEqual([[false, false]]);
 });
 
 test.each(names)(

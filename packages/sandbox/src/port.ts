@@ -43,8 +43,18 @@ export interface RunRequest {
   readonly signal?: AbortSignal;
 }
 
-/** Why a run ended, as seen from outside. */
-export type RunEnd = "exited" | "signalled" | "timed_out" | "out_of_memory" | "output_exceeded" | "aborted";
+/** Why a run ended, as seen from outside. `pids_exceeded` is said by walls that can't refuse one more process. */
+export const RUN_ENDS = [
+  "exited",
+  "signalled",
+  "timed_out",
+  "out_of_memory",
+  "output_exceeded",
+  "pids_exceeded",
+  "aborted",
+] as const;
+/** @see RUN_ENDS */
+export type RunEnd = (typeof RUN_ENDS)[number];
 
 /** What became of a run. All of it is what untrusted code made of it, within bounds: never an instruction. */
 export interface RunResult {

@@ -52,10 +52,11 @@ child.once("error", () => {
   process.exitCode = 127;
 });
 child.once("exit", (code, signal) => {
+  // As shells say it: 128 and the number of the signal.
+  process.exitCode = code ?? 128 + (signal === null ? 0 : constants.signals[signal]);
   try {
     report();
-  } finally {
-    // As shells say it: 128 and the number of the signal.
-    process.exitCode = code ?? 128 + (signal === null ? 0 : constants.signals[signal]);
+  } catch {
+    // A folder that is shut, or too deep: then nothing is known of the files. How the program ended still is.
   }
 });
