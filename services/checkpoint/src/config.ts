@@ -8,6 +8,10 @@ export const checkpointConfigSchema = {
     "where the ledger lives: pglite:FOLDER or postgres://user:password@host/database",
     "pglite:.data/ledger",
   ),
+  CHECKPOINT_CACHE_URL: textVariable(
+    "cache of each stream's newest record, which the database can rebuild: memory: or redis://host:6379",
+    "memory:",
+  ),
 };
 /** @see checkpointConfigSchema */
 export type CheckpointConfig = ConfigOf<typeof checkpointConfigSchema>;

@@ -2,6 +2,7 @@ import type { Kysely } from "kysely";
 import type { Clock } from "@flashloan/shared/clock";
 import { FlashloanError, isFailure, toFlashloanError } from "@flashloan/shared/errors";
 import type { Running } from "@flashloan/shared/lifecycle";
+import type { Cache } from "@flashloan/shared/ports/cache";
 import type { Database } from "@flashloan/shared/ports/database";
 import type { Metrics } from "@flashloan/shared/telemetry/metrics";
 import { inTrace } from "@flashloan/shared/telemetry/tracing";
@@ -13,10 +14,12 @@ import {
   planGroup,
   requestKey,
   writeGroup,
+  type GroupPlan,
   type Head,
   type KnownRequest,
   type Waiting,
 } from "./group-commit.ts";
+import { LatestReads } from "./latest-reads.ts";
 import { LEDGER_MIGRATIONS, type LedgerTables } from "./schema.ts";
 
 /** The largest payload of one record, in bytes. */
@@ -59,6 +62,7 @@ export interface Ledger extends Running {
   readonly position: bigint;
   /** @throws FlashloanError sequence_conflict, idempotency_conflict, fenced, payload_too_large, queue_full */
   append(command: AppendCommand): Promise<Appended>;
+  /** The newest record, at least of all that this ledger committed before, and of what others did `HEAD_AGE_MS_MAX` ago. */
   latest(streamId: string): Promise<LedgerRecord | undefined>;
   /** Records of a stream (or of all) after a position, in order. */
   history(streamId: string | undefined, after: bigint, limit: number): Promise<LedgerPage>;
@@ -69,13 +73,14 @@ export interface Ledger extends Running {
 }
 
 /**
- * Opens the ledger in a database. One ledger at a time writes to a database.
+ * Opens the ledger in a database. Several may write to one database: that is slow, not wrong.
+ * @param cache of newest records; without one they are always read from the database
  * @throws FlashloanError service_unavailable while the schema is not there yet
  */
-export async function openLedger(database: Database, clock: Clock, metrics: Metrics): Promise<Ledger> {
+export async function openLedger(database: Database, clock: Clock, metrics: Metrics, cache?: Cache): Promise<Ledger> {
   await database.ensureSchema(LEDGER_MIGRATIONS);
   const db = database.kysely.withTables<LedgerTables>();
-  return new DatabaseLedger(db, clock, metrics, await readPosition(db));
+  return new DatabaseLedger(db, clock, metrics, await readPosition(db), cache);
 }
 
 async function readPosition(db: Kysely<LedgerTables>): Promise<bigint> {
@@ -86,12 +91,39 @@ async function readPosition(db: Kysely<LedgerTables>): Promise<bigint> {
   return BigInt(row?.position ?? 0);
 }
 
+async function readLatest(db: Kysely<LedgerTables>, streamId: string): Promise<LedgerRecord | undefined> {
+  const row = await db
+    .selectFrom("ledger_record")
+    .selectAll()
+    .where("stream_id", "=", streamId)
+    .orderBy("sequence", "desc")
+    .limit(1)
+    .executeTakeFirst();
+  return row && toRecord(row);
+}
+
+async function readNewestBetween(
+  db: Kysely<LedgerTables>,
+  after: bigint,
+  through: bigint,
+): Promise<Map<string, bigint>> {
+  const rows = await db
+    .selectFrom("ledger_record")
+    .select(["stream_id", (eb) => eb.fn.max("position").as("position")])
+    .where("position", ">", after.toString())
+    .where("position", "<=", through.toString())
+    .groupBy("stream_id")
+    .execute();
+  return new Map(rows.map((row) => [row.stream_id, BigInt(row.position)]));
+}
+
 class DatabaseLedger implements Ledger {
   readonly #db: Kysely<LedgerTables>;
   readonly #clock: Clock;
   readonly #metrics: Metrics;
   readonly #waiting: Waiting[] = [];
   readonly #watchers = new Set<() => void>();
+  readonly #reads: LatestReads | undefined;
   #position: bigint;
   /** What is known of the ledger at #position; empty after a commit whose outcome is unknown. */
   #known = new Known();
@@ -100,8 +132,14 @@ class DatabaseLedger implements Ledger {
   #committing: Promise<void> | undefined;
   #stopped = false;
 
-  constructor(db: Kysely<LedgerTables>, clock: Clock, metrics: Metrics, position: bigint) {
+  constructor(db: Kysely<LedgerTables>, clock: Clock, metrics: Metrics, position: bigint, cache: Cache | undefined) {
     this.#db = db;
+    const source = {
+      head: () => readPosition(db),
+      newestBetween: (after: bigint, through: bigint) => readNewestBetween(db, after, through),
+      latest: (streamId: string) => readLatest(db, streamId),
+    };
+    this.#reads = cache && new LatestReads(source, cache, clock, metrics, position);
     this.#clock = clock;
     this.#metrics = metrics;
     this.#position = position;
@@ -144,15 +182,8 @@ class DatabaseLedger implements Ledger {
     });
   }
 
-  async latest(streamId: string): Promise<LedgerRecord | undefined> {
-    const row = await this.#db
-      .selectFrom("ledger_record")
-      .selectAll()
-      .where("stream_id", "=", streamId)
-      .orderBy("sequence", "desc")
-      .limit(1)
-      .executeTakeFirst();
-    return row && toRecord(row);
+  latest(streamId: string): Promise<LedgerRecord | undefined> {
+    return this.#reads?.latest(streamId) ?? readLatest(this.#db, streamId);
   }
 
   async history(streamId: string | undefined, after: bigint, limit: number): Promise<LedgerPage> {
@@ -208,6 +239,7 @@ class DatabaseLedger implements Ledger {
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#committing;
+    await this.#reads?.stop();
     for (const wake of this.#watchers) wake();
   }
 
@@ -258,8 +290,9 @@ class DatabaseLedger implements Ledger {
         this.#forget();
         continue;
       }
+      const [from, startedMs, nowMs] = [this.#position, this.#clock.monotonic(), this.#clock.now()];
       try {
-        if (plan.records.length > 0) await writeGroup(this.#db, plan, this.#clock.now());
+        if (plan.records.length > 0) await writeGroup(this.#db, plan, nowMs);
       } catch (error) {
         if ((error as { code?: unknown }).code !== UNIQUE_VIOLATION || attempt === COMMIT_ATTEMPTS) throw error;
         this.#forget();
@@ -267,6 +300,8 @@ class DatabaseLedger implements Ledger {
       }
       this.#position = plan.position;
       this.#known.take(plan);
+      // What is answered is never older than what was acknowledged: places first, then answers.
+      if (plan.records.length > 0) this.#reads?.committed(from, plan.position, newestOf(plan, nowMs), startedMs);
       for (const answer of plan.answers) answer();
       return;
     }
@@ -275,6 +310,7 @@ class DatabaseLedger implements Ledger {
   #forget(): void {
     this.#known = new Known();
     this.#positionDoubtful = true;
+    this.#reads?.doubt();
   }
 
   /** Everything that a group may meet, as it is now: the position first, so that what is newer shows as a conflict. */
@@ -328,6 +364,13 @@ class DatabaseLedger implements Ledger {
       ]),
     );
   }
+}
+
+/** The newest record of each stream that a group wrote. */
+function newestOf(plan: GroupPlan, committedAtMs: number): LedgerRecord[] {
+  return plan.records
+    .filter(({ streamId, position }) => plan.heads.get(streamId)?.latestPosition === position)
+    .map((record) => ({ ...record, committedAtMs }));
 }
 
 /** A place that is taken means that another commit came first: the same request may succeed at the next place. */

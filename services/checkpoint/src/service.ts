@@ -11,9 +11,10 @@ import {
   type Record as WireRecord,
 } from "@flashloan/proto/checkpoint/v1/checkpoint";
 import { descriptorFile } from "@flashloan/proto/descriptor";
-import { openDatabase } from "@flashloan/shared/adapters/open";
+import { openCache, openDatabase } from "@flashloan/shared/adapters/open";
 import { FlashloanError, toFlashloanError } from "@flashloan/shared/errors";
 import { Lifecycle } from "@flashloan/shared/lifecycle";
+import type { Cache } from "@flashloan/shared/ports/cache";
 import type { Database } from "@flashloan/shared/ports/database";
 import { serverStream, startRpcServer, toStatus, unary, validated } from "@flashloan/shared/rpc-server";
 import type { Service, ServiceContext } from "@flashloan/shared/service";
@@ -67,6 +68,8 @@ export interface CheckpointDependencies {
   readonly host: string;
   readonly port: number;
   readonly database: Database;
+  /** Of newest records; without one they are read from the database. */
+  readonly cache?: Cache;
   readonly context: ServiceContext;
 }
 
@@ -78,8 +81,12 @@ export async function openCheckpointService(config: CheckpointConfig, context: S
   const lifecycle = new Lifecycle();
   try {
     const database = lifecycle.add("ledger database", await openDatabase(config.CHECKPOINT_DATABASE_URL));
+    const cache = lifecycle.add("ledger cache", await openCache(config.CHECKPOINT_CACHE_URL));
     const { CHECKPOINT_HOST: host, CHECKPOINT_PORT: port } = config;
-    const service = lifecycle.add("checkpoint", await createCheckpointService({ host, port, database, context }));
+    const service = lifecycle.add(
+      "checkpoint",
+      await createCheckpointService({ host, port, database, cache, context }),
+    );
     return { ...service, stop: () => lifecycle.stop() };
   } catch (error) {
     await lifecycle.stop().catch((stopError: unknown) => context.log.error({ error: stopError }, "stop_failed"));
@@ -89,10 +96,10 @@ export async function openCheckpointService(config: CheckpointConfig, context: S
 
 /** Starts the ledger's gRPC server on a database. @throws FlashloanError port_taken, data_folder_unusable */
 export async function createCheckpointService(dependencies: CheckpointDependencies): Promise<Service> {
-  const { database, context } = dependencies;
+  const { database, cache, context } = dependencies;
   const { log } = context;
   const lifecycle = new Lifecycle();
-  const ledger = lifecycle.add("ledger", await openLedger(database, context.clock, context.metrics));
+  const ledger = lifecycle.add("ledger", await openLedger(database, context.clock, context.metrics, cache));
   if (database.durability === "process") log.warn({ durability: "process" }, "ledger_not_power_safe");
 
   const implementation: CheckpointServiceServer = {

@@ -1390,7 +1390,10 @@ export const CheckpointServiceService = {
       Buffer.from(AppendStreamResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): AppendStreamResponse => AppendStreamResponse.decode(value),
   },
-  /** The newest record of a stream. */
+  /**
+   * The newest record of a stream: at least what this service had acknowledged before, and what another service on the same
+   * database had committed 100 ms before. It may come from a cache; History, ListOpen and Watch never do.
+   */
   latest: {
     path: "/flashloan.checkpoint.v1.CheckpointService/Latest" as const,
     requestStream: false as const,
@@ -1447,7 +1450,10 @@ export interface CheckpointServiceServer extends UntypedServiceImplementation {
   append: handleUnaryCall<AppendRequest, AppendResponse>;
   /** The same over one stream of batches, answered in order; whatever waits at the same time shares a commit. */
   appendStream: handleBidiStreamingCall<AppendStreamRequest, AppendStreamResponse>;
-  /** The newest record of a stream. */
+  /**
+   * The newest record of a stream: at least what this service had acknowledged before, and what another service on the same
+   * database had committed 100 ms before. It may come from a cache; History, ListOpen and Watch never do.
+   */
   latest: handleUnaryCall<LatestRequest, LatestResponse>;
   /** The records of one stream, or of the whole ledger, in order, by pages (AIP-158). */
   history: handleUnaryCall<HistoryRequest, HistoryResponse>;
