@@ -26,6 +26,7 @@ const entrySchema = z.object({
   terminal: z.boolean(),
   payload: z.base64().transform((text) => new Uint8Array(Buffer.from(text, "base64"))),
   committedAtMs: z.number(),
+  restores: z.object({ sequence: z.coerce.bigint(), reason: z.string() }).optional(),
 });
 
 /** What is asked of the tables. */
@@ -181,7 +182,8 @@ function encode({ payload, ...record }: LedgerRecord): string {
 
 function decode(text: string): LedgerRecord | undefined {
   try {
-    return entrySchema.parse(JSON.parse(text));
+    const entry = entrySchema.parse(JSON.parse(text));
+    return { ...entry, restores: entry.restores };
   } catch {
     return undefined;
   }

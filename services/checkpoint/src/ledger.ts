@@ -6,9 +6,10 @@ import type { Cache } from "@flashloan/shared/ports/cache";
 import type { Database } from "@flashloan/shared/ports/database";
 import type { Metrics } from "@flashloan/shared/telemetry/metrics";
 import { inTrace } from "@flashloan/shared/telemetry/tracing";
-import type { AppendCommand, Appended } from "./append.ts";
+import type { AppendCommand, Appended, Restored, RollbackCommand } from "./append.ts";
 import {
   contentHash,
+  idempotencyConflict,
   Known,
   NO_HEAD,
   planGroup,
@@ -26,6 +27,12 @@ import { LEDGER_MIGRATIONS, type LedgerTables } from "./schema.ts";
 export const PAYLOAD_BYTES_MAX = 256 * 1024;
 /** How often a group is tried again when another ledger's commit came first. */
 const COMMIT_ATTEMPTS = 5;
+/** How often a rollback is tried again when an append to its stream came first. */
+const ROLLBACK_ATTEMPTS = 5;
+/** Streams whose records are steps, so that the payload of one does not stand for the whole: they are never rolled back. */
+const STEPWISE_PREFIXES = ["intent:", "platform:", "thread:"] as const;
+/** State of a compensating record; no append may use it. */
+export const ROLLED_BACK = "ROLLED_BACK";
 /** Requests that may wait for the next commit; more are refused, so that callers feel the pressure. */
 const WAITING_MAX = 10_000;
 /** What shares one commit at most: requests, their records and their payloads. */
@@ -48,6 +55,8 @@ export interface LedgerRecord {
   readonly terminal: boolean;
   readonly payload: Uint8Array;
   readonly committedAtMs: number;
+  /** Of a compensating record. */
+  readonly restores: Restored | undefined;
 }
 
 /** A page of records; `next` asks for the following one. */
@@ -62,6 +71,11 @@ export interface Ledger extends Running {
   readonly position: bigint;
   /** @throws FlashloanError sequence_conflict, idempotency_conflict, fenced, payload_too_large, queue_full */
   append(command: AppendCommand): Promise<Appended>;
+  /**
+   * Appends a record that restores the payload of an earlier one; nothing is removed.
+   * @throws FlashloanError not_found, argument_invalid, sequence_conflict when the stream has ended, and as `append`
+   */
+  rollback(command: RollbackCommand): Promise<Appended>;
   /** The newest record, at least of all that this ledger committed before, and of what others did `HEAD_AGE_MS_MAX` ago. */
   latest(streamId: string): Promise<LedgerRecord | undefined>;
   /** Records of a stream (or of all) after a position, in order. */
@@ -161,6 +175,59 @@ class DatabaseLedger implements Ledger {
       count(isFailure(toFlashloanError(error)) ? "failed" : "refused");
       throw error;
     }
+  }
+
+  async rollback(command: RollbackCommand): Promise<Appended> {
+    const { streamId, toSequence, idempotencyKey, fence, reason } = command;
+    if (STEPWISE_PREFIXES.some((prefix) => streamId.startsWith(prefix)))
+      throw new FlashloanError(
+        "argument_invalid",
+        `the records of ${streamId} are steps, of which one does not stand for the whole: it can't be rolled back`,
+      );
+    for (let attempt = 1; ; attempt++) {
+      const compensation: AppendCommand = {
+        streamId,
+        expectedSequence: (await this.#readHeads([streamId])).get(streamId)?.sequence ?? 0n,
+        idempotencyKey,
+        records: [{ state: ROLLED_BACK, terminal: false, payload: new Uint8Array() }],
+        restores: { sequence: toSequence, reason },
+        ...(fence && { fence }),
+      };
+      const earlier = (await this.#readRequests([compensation])).get(requestKey(streamId, idempotencyKey));
+      if (earlier) {
+        if (!earlier.contentHash.equals(contentHash(compensation))) throw idempotencyConflict(compensation);
+        this.#metrics.add("flashloan_ledger_appends_total", { outcome: "repeated" });
+        return { sequence: earlier.sequence, position: earlier.position, repeated: true };
+      }
+      const payload = await this.#readPayload(streamId, toSequence, compensation.expectedSequence);
+      const records = [{ state: ROLLED_BACK, terminal: false, payload }];
+      try {
+        return await this.append({ ...compensation, records });
+      } catch (error) {
+        const overtaken = error instanceof FlashloanError && error.code === "sequence_conflict";
+        // An ended stream is where it was expected to be.
+        if (!overtaken || error.details["actual"] === compensation.expectedSequence || attempt === ROLLBACK_ATTEMPTS)
+          throw error;
+      }
+    }
+  }
+
+  /** What a rollback restores. */
+  async #readPayload(streamId: string, sequence: bigint, head: bigint): Promise<Uint8Array> {
+    if (head === 0n) throw new FlashloanError("not_found", `there is no stream ${streamId}`);
+    if (sequence >= head)
+      throw new FlashloanError(
+        "argument_invalid",
+        `stream ${streamId} is at sequence ${head}: it can be taken back to ${head === 1n ? "nothing, having one record" : `1 to ${head - 1n}`}, not to ${sequence}`,
+      );
+    const row = await this.#db
+      .selectFrom("ledger_record")
+      .select("payload")
+      .where("stream_id", "=", streamId)
+      .where("sequence", "=", sequence.toString())
+      .executeTakeFirst();
+    if (!row) throw new FlashloanError("not_found", `stream ${streamId} has no record ${sequence}`);
+    return new Uint8Array(row.payload);
   }
 
   #enqueue(command: AppendCommand): Promise<Appended> {
@@ -320,7 +387,8 @@ class DatabaseLedger implements Ledger {
     const streamIds = [...new Set(group.map(({ command }) => command.streamId))];
     for (const [streamId, head] of await this.#readHeads(streamIds)) known.heads.set(streamId, head);
     for (const streamId of streamIds) if (!known.heads.has(streamId)) known.heads.set(streamId, NO_HEAD);
-    for (const [key, request] of await this.#readRequests(group)) known.requests.set(key, request);
+    for (const [key, request] of await this.#readRequests(group.map(({ command }) => command)))
+      known.requests.set(key, request);
     for (const { scope, token } of await this.#db.selectFrom("ledger_fence").selectAll().execute())
       known.fences.set(scope, BigInt(token));
     known.isFresh = true;
@@ -348,9 +416,9 @@ class DatabaseLedger implements Ledger {
     );
   }
 
-  async #readRequests(group: readonly Waiting[]): Promise<Map<string, KnownRequest>> {
-    const streamIds = [...new Set(group.map(({ command }) => command.streamId))];
-    const keys = [...new Set(group.map(({ command }) => command.idempotencyKey))];
+  async #readRequests(commands: readonly AppendCommand[]): Promise<Map<string, KnownRequest>> {
+    const streamIds = [...new Set(commands.map(({ streamId }) => streamId))];
+    const keys = [...new Set(commands.map(({ idempotencyKey }) => idempotencyKey))];
     const rows = await this.#db
       .selectFrom("ledger_request")
       .selectAll()
@@ -389,6 +457,10 @@ function toRecord(row: LedgerTables["ledger_record"]): LedgerRecord {
     terminal: row.terminal,
     payload: new Uint8Array(row.payload),
     committedAtMs: Number(row.committed_at_ms),
+    restores:
+      row.restores_sequence === null
+        ? undefined
+        : { sequence: BigInt(row.restores_sequence), reason: row.reason ?? "" },
   };
 }
 

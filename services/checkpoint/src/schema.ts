@@ -11,6 +11,8 @@ export type LedgerTables = {
     terminal: boolean;
     payload: Uint8Array;
     committed_at_ms: string;
+    restores_sequence: string | null;
+    reason: string | null;
   };
   ledger_stream: {
     stream_id: string;
@@ -79,6 +81,12 @@ export const LEDGER_MIGRATIONS: readonly SchemaMigration[] = [
           scope text primary key,
           token bigint not null check (token > 0)
         )`.execute(db);
+    },
+  },
+  {
+    name: "0003_rollback",
+    up: async (db) => {
+      await sql`alter table ledger_record add column restores_sequence bigint, add column reason text`.execute(db);
     },
   },
 ];

@@ -8,6 +8,7 @@ import {
   type AppendStreamRequest,
   type AppendStreamResponse,
   type CheckpointServiceServer,
+  type RollbackRequest,
   type Record as WireRecord,
 } from "@flashloan/proto/checkpoint/v1/checkpoint";
 import { descriptorFile } from "@flashloan/proto/descriptor";
@@ -20,7 +21,7 @@ import { serverStream, startRpcServer, toStatus, unary, validated } from "@flash
 import type { Service, ServiceContext } from "@flashloan/shared/service";
 import type { CheckpointConfig } from "./config.ts";
 import type { AppendCommand } from "./append.ts";
-import { openLedger, type LedgerPage, type LedgerRecord } from "./ledger.ts";
+import { openLedger, ROLLED_BACK, type LedgerPage, type LedgerRecord } from "./ledger.ts";
 
 const RECORDS_MAX = 64;
 /** Appends of one message of a stream. */
@@ -31,14 +32,24 @@ const STREAM_ID = /^[A-Za-z0-9:._-]{1,128}$/;
 const streamId = z.string().regex(STREAM_ID, "must be 1 to 128 letters, digits or :._-");
 const pageToken = z.string().regex(/^\d{0,19}$/, "must be a next_page_token of an earlier answer");
 const pageSize = z.number().int().min(0, "must not be negative");
+const idempotencyKey = z.string().min(1, "must be 1 to 128 characters").max(128, "must be 1 to 128 characters");
+const fence = z
+  .object({
+    scope: z.string().min(1, "must be 1 to 128 characters").max(128, "must be 1 to 128 characters"),
+    token: z.bigint().min(1n, "must be at least 1"),
+  })
+  .optional();
 const appendSchema = z.object({
   streamId,
   expectedSequence: z.bigint().min(0n),
-  idempotencyKey: z.string().min(1, "must be 1 to 128 characters").max(128, "must be 1 to 128 characters"),
+  idempotencyKey,
   records: z
     .array(
       z.object({
-        state: z.string().regex(/^[A-Z][A-Z_]{0,31}$/, "must be an upper-case word"),
+        state: z
+          .string()
+          .regex(/^[A-Z][A-Z_]{0,31}$/, "must be an upper-case word")
+          .refine((state) => state !== ROLLED_BACK, "only a rollback appends it"),
         terminal: z.boolean(),
         payload: z.instanceof(Uint8Array),
       }),
@@ -49,12 +60,14 @@ const appendSchema = z.object({
       (records) => records.slice(0, -1).every((record) => !record.terminal),
       "only the last record may be terminal",
     ),
-  fence: z
-    .object({
-      scope: z.string().min(1, "must be 1 to 128 characters").max(128, "must be 1 to 128 characters"),
-      token: z.bigint().min(1n, "must be at least 1"),
-    })
-    .optional(),
+  fence,
+});
+const rollbackSchema = z.object({
+  streamId,
+  toSequence: z.bigint().min(1n, "must be at least 1"),
+  reason: z.string().min(1, "must be 1 to 500 characters").max(500, "must be 1 to 500 characters"),
+  idempotencyKey,
+  fence,
 });
 const batchSchema = z.object({
   appends: z
@@ -108,6 +121,9 @@ export async function createCheckpointService(dependencies: CheckpointDependenci
       return context.tracing.span("ledger.append", attributes, () => ledger.append(toCommand(request)));
     }),
     appendStream: (call: ServerDuplexStream<AppendStreamRequest, AppendStreamResponse>) => appendStream(call),
+    rollback: unary(rollbackSchema, context, async ({ fence: led, ...request }: RollbackRequest) =>
+      ledger.rollback({ ...request, ...(led && { fence: led }) }),
+    ),
     latest: unary(z.object({ streamId }), context, async (request) => {
       const record = await ledger.latest(request.streamId);
       return { record: record && toWire(record) };
@@ -207,6 +223,8 @@ function toWire(record: LedgerRecord): WireRecord {
     terminal: record.terminal,
     payload: Buffer.from(record.payload),
     committedAtMs: BigInt(record.committedAtMs),
+    restoresSequence: record.restores?.sequence ?? 0n,
+    reason: record.restores?.reason ?? "",
   };
 }
 

@@ -135,6 +135,17 @@ export function latestContract(
     }
   });
 
+  test(`${name}: what a rollback restored is the newest at once, from the cache too`, async () => {
+    const stream = newStream();
+    await ledger.append(command(stream, 0n));
+    await ledger.append(command(stream, 1n));
+    await ledger.rollback({ streamId: stream, toSequence: 1n, reason: "r", idempotencyKey: "back" });
+    expect(await read(ledger, stream)).toEqual([3n, "0", "cache"]);
+    const uncached = await openLedger(database, clock, createMetrics("checkpoint"));
+    expect(await ledger.latest(stream)).toEqual(await uncached.latest(stream));
+    await uncached.stop();
+  });
+
   test(`${name}: a cache that was emptied is filled again by what is read`, async () => {
     const names = Array.from({ length: 10 }, newStream);
     await Promise.all(names.map((stream) => ledger.append(command(stream, 0n))));
@@ -151,7 +162,8 @@ export function latestContract(
     const counted = createMetrics("checkpoint");
     const again = await openLedger(database, clock, counted, cache);
     expect(await read(again, stream, counted)).toEqual([1n, "0", "database"]);
-    expect(await read(again, stream, counted)).toEqual([1n, "0", "cache"]);
+    // The question for the ledger's head goes beside the first read, and may be answered after it.
+    await expect.poll(() => read(again, stream, counted)).toEqual([1n, "0", "cache"]);
     await again.stop();
   });
 

@@ -191,6 +191,83 @@ export function ledgerContract(name: string, open: () => Promise<Database>): voi
     expect(seen).toEqual(Array.from({ length: 60 }, (_, i) => start + BigInt(i) + 1n));
   });
 
+  test(`${name}: a rollback appends what an earlier record held; nothing is rewritten, and it is repeated harmlessly`, async () => {
+    const stream = `state:${++streams}`;
+    for (const [step, state] of ["FIRST", "SECOND", "THIRD"].entries())
+      await ledger.append(command(stream, BigInt(step), [state]));
+    const before = await ledger.history(stream, 0n, 10);
+    const rollback = { streamId: stream, toSequence: 1n, reason: "bad input", idempotencyKey: "back" };
+    const answers = await Promise.all([ledger.rollback(rollback), ledger.rollback(rollback)]);
+    expect(answers.map(({ sequence, repeated }) => `${sequence} ${repeated}`).toSorted()).toEqual([
+      "4 false",
+      "4 true",
+    ]);
+    expect(await ledger.latest(stream)).toMatchObject({
+      sequence: 4n,
+      state: "ROLLED_BACK",
+      terminal: false,
+      payload: before.records[0]?.payload,
+      restores: { sequence: 1n, reason: "bad input" },
+    });
+    const after = await ledger.history(stream, 0n, 10);
+    expect(after.records.slice(0, 3)).toEqual(before.records);
+    expect(after.records).toHaveLength(4);
+    // The stream goes on, and the request is known whatever came since.
+    await ledger.append(command(stream, 4n, ["FIFTH"]));
+    expect(await ledger.rollback(rollback)).toMatchObject({ sequence: 4n, repeated: true });
+    await expect(ledger.rollback({ ...rollback, toSequence: 2n })).rejects.toMatchObject({
+      code: "idempotency_conflict",
+    });
+    expect(await ledger.rollback({ ...rollback, toSequence: 4n, idempotencyKey: "again" })).toMatchObject({
+      sequence: 6n,
+    });
+    expect(await ledger.latest(stream)).toMatchObject({
+      payload: before.records[0]?.payload,
+      restores: { sequence: 4n },
+    });
+    await ledger.append(command(stream, 6n, ["SETTLED"]));
+    await expect(ledger.rollback({ ...rollback, idempotencyKey: "late" })).rejects.toMatchObject({
+      code: "sequence_conflict",
+      message: expect.stringContaining("ended at sequence 7"),
+    });
+    expect(await ledger.rollback(rollback)).toMatchObject({ sequence: 4n, repeated: true });
+  });
+
+  test(`${name}: a rollback to what is not there, of a stream of steps, or of a lost leader changes nothing`, async () => {
+    const stream = `state:${++streams}`;
+    const rollback = { streamId: stream, toSequence: 1n, reason: "r", idempotencyKey: "back" };
+    await expect(ledger.rollback(rollback)).rejects.toMatchObject({ code: "not_found" });
+    await ledger.append(command(stream, 0n, ["FIRST"]));
+    await expect(ledger.rollback(rollback)).rejects.toMatchObject({
+      code: "argument_invalid",
+      message: expect.stringContaining("having one record"),
+    });
+    await ledger.append(command(stream, 1n, ["SECOND"]));
+    await expect(ledger.rollback({ ...rollback, toSequence: 2n })).rejects.toMatchObject({ code: "argument_invalid" });
+    for (const streamId of ["intent:1", "platform:baseline", "thread:a"])
+      await expect(ledger.rollback({ ...rollback, streamId })).rejects.toMatchObject({ code: "argument_invalid" });
+    const scope = `scope:${stream}`;
+    await ledger.append({ ...command(stream, 2n, ["THIRD"]), fence: { scope, token: 2n } });
+    await expect(ledger.rollback({ ...rollback, fence: { scope, token: 1n } })).rejects.toMatchObject({
+      code: "fenced",
+    });
+    expect((await ledger.history(stream, 0n, 10)).records).toHaveLength(3);
+  });
+
+  test(`${name}: a rollback under appends to its stream finds its place`, async () => {
+    const stream = `state:${++streams}`;
+    await ledger.append(command(stream, 0n, ["FIRST"]));
+    await ledger.append(command(stream, 1n, ["SECOND"]));
+    const outcomes = await Promise.allSettled([
+      ledger.rollback({ streamId: stream, toSequence: 1n, reason: "r", idempotencyKey: "back" }),
+      ledger.append(command(stream, 2n, ["THIRD"])),
+    ]);
+    expect(outcomes[0]).toMatchObject({ status: "fulfilled", value: { repeated: false } });
+    const { records } = await ledger.history(stream, 0n, 10);
+    expect(records.map(({ sequence }) => sequence)).toEqual(records.map((_, index) => BigInt(index + 1)));
+    expect(records.filter(({ state }) => state === "ROLLED_BACK")).toHaveLength(1);
+  });
+
   test(`${name}: too large a payload is refused`, async () => {
     const records = [{ state: "SIGNED", terminal: false, payload: new Uint8Array(PAYLOAD_BYTES_MAX + 1) }];
     await expect(

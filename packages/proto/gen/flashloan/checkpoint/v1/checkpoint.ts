@@ -65,11 +65,15 @@ export interface Record {
   payload: Buffer;
   /** When it was committed, in milliseconds since the Unix epoch. */
   committedAtMs: bigint;
+  /** Of a rollback: the sequence of the record whose payload this one restores; otherwise 0. */
+  restoresSequence: bigint;
+  /** Of a rollback: why; otherwise empty. */
+  reason: string;
 }
 
 /** A record to be appended. */
 export interface NewRecord {
-  /** What happened: an upper-case word such as SIGNED. */
+  /** What happened: an upper-case word such as SIGNED; not ROLLED_BACK, which only a rollback appends. */
   state: string;
   /** True when the record ends its stream. */
   terminal: boolean;
@@ -89,6 +93,30 @@ export interface AppendRequest {
   records: NewRecord[];
   /** Set by a writer that leads by election: once a greater token of the same scope was appended, this one is refused. */
   fence?: Fence | undefined;
+}
+
+/** Asks to take a stream back to an earlier record. */
+export interface RollbackRequest {
+  /** The stream. */
+  streamId: string;
+  /** The record whose payload is restored; older than the newest one. */
+  toSequence: bigint;
+  /** Why, for who reads the history; 1 to 500 characters. */
+  reason: string;
+  /** Makes a repetition harmless, whatever was appended since; shared with the stream's appends. */
+  idempotencyKey: string;
+  /** As of an append. */
+  fence?: Fence | undefined;
+}
+
+/** The compensating record is durable. */
+export interface RollbackResponse {
+  /** Its sequence. */
+  sequence: bigint;
+  /** Its place in the whole ledger. */
+  position: bigint;
+  /** True when the same request had been carried out before. */
+  repeated: boolean;
 }
 
 /** What tells a leader's appends from those of one that lost the lead and does not know it yet. */
@@ -306,6 +334,8 @@ function createBaseRecord(): Record {
     terminal: false,
     payload: Buffer.alloc(0),
     committedAtMs: 0n,
+    restoresSequence: 0n,
+    reason: "",
   };
 }
 
@@ -340,6 +370,15 @@ export const Record: MessageFns<Record> = {
         throw new globalThis.Error("value provided for field message.committedAtMs of type uint64 too large");
       }
       writer.uint32(56).uint64(message.committedAtMs);
+    }
+    if (message.restoresSequence !== 0n) {
+      if (BigInt.asUintN(64, message.restoresSequence) !== message.restoresSequence) {
+        throw new globalThis.Error("value provided for field message.restoresSequence of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.restoresSequence);
+    }
+    if (message.reason !== "") {
+      writer.uint32(74).string(message.reason);
     }
     return writer;
   },
@@ -411,6 +450,22 @@ export const Record: MessageFns<Record> = {
             }
 
             message.committedAtMs = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.restoresSequence = reader.uint64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.reason = reader.string();
             continue;
           }
         }
@@ -572,6 +627,173 @@ export const AppendRequest: MessageFns<AppendRequest> = {
             }
 
             message.fence = Fence.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRollbackRequest(): RollbackRequest {
+  return { streamId: "", toSequence: 0n, reason: "", idempotencyKey: "", fence: undefined };
+}
+
+export const RollbackRequest: MessageFns<RollbackRequest> = {
+  encode(message: RollbackRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.streamId !== "") {
+      writer.uint32(10).string(message.streamId);
+    }
+    if (message.toSequence !== 0n) {
+      if (BigInt.asUintN(64, message.toSequence) !== message.toSequence) {
+        throw new globalThis.Error("value provided for field message.toSequence of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.toSequence);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    if (message.idempotencyKey !== "") {
+      writer.uint32(34).string(message.idempotencyKey);
+    }
+    if (message.fence !== undefined) {
+      Fence.encode(message.fence, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RollbackRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRollbackRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.streamId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.toSequence = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.idempotencyKey = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.fence = Fence.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRollbackResponse(): RollbackResponse {
+  return { sequence: 0n, position: 0n, repeated: false };
+}
+
+export const RollbackResponse: MessageFns<RollbackResponse> = {
+  encode(message: RollbackResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequence !== 0n) {
+      if (BigInt.asUintN(64, message.sequence) !== message.sequence) {
+        throw new globalThis.Error("value provided for field message.sequence of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.sequence);
+    }
+    if (message.position !== 0n) {
+      if (BigInt.asUintN(64, message.position) !== message.position) {
+        throw new globalThis.Error("value provided for field message.position of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.position);
+    }
+    if (message.repeated !== false) {
+      writer.uint32(24).bool(message.repeated);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RollbackResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRollbackResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sequence = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.position = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.repeated = reader.bool();
             continue;
           }
         }
@@ -1391,6 +1613,19 @@ export const CheckpointServiceService = {
     responseDeserialize: (value: Buffer): AppendStreamResponse => AppendStreamResponse.decode(value),
   },
   /**
+   * Takes a stream back to an earlier record: appends its payload anew, as ROLLED_BACK. Nothing is removed or rewritten, and
+   * a stream that has ended stays so. Refused for intents, the platform's own streams and threads, whose records are steps.
+   */
+  rollback: {
+    path: "/flashloan.checkpoint.v1.CheckpointService/Rollback" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RollbackRequest): Buffer => Buffer.from(RollbackRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RollbackRequest => RollbackRequest.decode(value),
+    responseSerialize: (value: RollbackResponse): Buffer => Buffer.from(RollbackResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RollbackResponse => RollbackResponse.decode(value),
+  },
+  /**
    * The newest record of a stream: at least what this service had acknowledged before, and what another service on the same
    * database had committed 100 ms before. It may come from a cache; History, ListOpen and Watch never do.
    */
@@ -1450,6 +1685,11 @@ export interface CheckpointServiceServer extends UntypedServiceImplementation {
   append: handleUnaryCall<AppendRequest, AppendResponse>;
   /** The same over one stream of batches, answered in order; whatever waits at the same time shares a commit. */
   appendStream: handleBidiStreamingCall<AppendStreamRequest, AppendStreamResponse>;
+  /**
+   * Takes a stream back to an earlier record: appends its payload anew, as ROLLED_BACK. Nothing is removed or rewritten, and
+   * a stream that has ended stays so. Refused for intents, the platform's own streams and threads, whose records are steps.
+   */
+  rollback: handleUnaryCall<RollbackRequest, RollbackResponse>;
   /**
    * The newest record of a stream: at least what this service had acknowledged before, and what another service on the same
    * database had committed 100 ms before. It may come from a cache; History, ListOpen and Watch never do.
