@@ -51,9 +51,11 @@ test("a service that is started before what it needs waits, is seen waiting, and
   // Only the one-shot job makes the ledger's tables.
   const waits = await processOf("checkpoint").waitFor((event) => event.event === "start_waits", DEADLINE_MS);
   expect(waits["error"]).toMatchObject({
-    message: expect.stringContaining('lacks 0001_ledger, 0002_group_commit, 0003_rollback: run "flashloan migrate"'),
+    message: expect.stringContaining(
+      'lacks 0001_ledger, 0002_group_commit, 0003_rollback, 0004_compaction: run "flashloan migrate"',
+    ),
   });
-  expect(await fleet.migrate()).toEqual([{ event: "migrated", schemas: { checkpoint: "0003_rollback" } }]);
+  expect(await fleet.migrate()).toEqual([{ event: "migrated", schemas: { checkpoint: "0004_compaction" } }]);
   await Promise.all(SERVICES.map((service) => processOf(service).waitFor(ready, DEADLINE_MS)));
   for (const service of SERVICES) {
     expect([service, await readinessOf(service), await isServing(service)]).toEqual([service, "200 ready", true]);

@@ -3,8 +3,8 @@ import { z } from "zod";
 import { withDeadline, type Clock } from "@flashloan/shared/clock";
 import type { Cache } from "@flashloan/shared/ports/cache";
 import type { Metrics } from "@flashloan/shared/telemetry/metrics";
-import type { LedgerRecord } from "./ledger.ts";
 import { NewestPositions } from "./newest-positions.ts";
+import type { LedgerRecord } from "./record.ts";
 
 /** The longest that the ledger's head may be unconfirmed while entries are still served: how late another writer's commit shows. */
 export const HEAD_AGE_MS_MAX = 100;
@@ -27,6 +27,7 @@ const entrySchema = z.object({
   payload: z.base64().transform((text) => new Uint8Array(Buffer.from(text, "base64"))),
   committedAtMs: z.number(),
   restores: z.object({ sequence: z.coerce.bigint(), reason: z.string() }).optional(),
+  compactedRecords: z.coerce.bigint(),
 });
 
 /** What is asked of the tables. */
@@ -97,6 +98,11 @@ export class LatestReads {
   /** Somebody may have committed what is not known here: nothing is served from the cache until the tables were asked. */
   doubt(): void {
     this.#confirmedMs = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Streams whose newest records have changed in place: they became snapshots. */
+  forget(streamIds: readonly string[]): void {
+    for (const streamId of streamIds) this.#positions.forget(streamId);
   }
 
   /** Waits for questions that are under way. */

@@ -6,7 +6,7 @@ import type { Cache } from "@flashloan/shared/ports/cache";
 import type { Database } from "@flashloan/shared/ports/database";
 import type { Metrics } from "@flashloan/shared/telemetry/metrics";
 import { inTrace } from "@flashloan/shared/telemetry/tracing";
-import type { AppendCommand, Appended, Restored, RollbackCommand } from "./append.ts";
+import type { AppendCommand, Appended, RollbackCommand } from "./append.ts";
 import {
   contentHash,
   idempotencyConflict,
@@ -20,7 +20,9 @@ import {
   type KnownRequest,
   type Waiting,
 } from "./group-commit.ts";
+import { compactBatch, type Compactable } from "./compaction.ts";
 import { LatestReads } from "./latest-reads.ts";
+import type { LedgerRecord } from "./record.ts";
 import { LEDGER_MIGRATIONS, type LedgerTables } from "./schema.ts";
 
 /** The largest payload of one record, in bytes. */
@@ -46,44 +48,39 @@ const PAGE_BYTES_MAX = 2 * 1024 * 1024;
 /** Records that a watcher may lag behind before it reads them from the tables again. */
 const WATCH_PAGE = 500;
 
-/** One record, as committed. */
-export interface LedgerRecord {
-  readonly position: bigint;
-  readonly streamId: string;
-  readonly sequence: bigint;
-  readonly state: string;
-  readonly terminal: boolean;
-  readonly payload: Uint8Array;
-  readonly committedAtMs: number;
-  /** Of a compensating record. */
-  readonly restores: Restored | undefined;
-}
-
 /** A page of records; `next` asks for the following one. */
 export interface LedgerPage {
   readonly records: readonly LedgerRecord[];
   readonly next: bigint | undefined;
 }
 
+/** A page of the history, and from where on the ledger is whole. */
+export interface HistoryPage extends LedgerPage {
+  /** Every record after this place is there. */
+  readonly compactedThrough: bigint;
+}
+
 /** The append-only ledger: an append is answered when it is durable, and appends that wait together share a commit. */
-export interface Ledger extends Running {
+export interface Ledger extends Running, Compactable {
   /** Place of the newest record; 0 when there is none. */
   readonly position: bigint;
   /** @throws FlashloanError sequence_conflict, idempotency_conflict, fenced, payload_too_large, queue_full */
   append(command: AppendCommand): Promise<Appended>;
   /**
    * Appends a record that restores the payload of an earlier one; nothing is removed.
-   * @throws FlashloanError not_found, argument_invalid, sequence_conflict when the stream has ended, and as `append`
+   * @throws FlashloanError not_found, argument_invalid, history_compacted, sequence_conflict when the stream has ended, and as `append`
    */
   rollback(command: RollbackCommand): Promise<Appended>;
   /** The newest record, at least of all that this ledger committed before, and of what others did `HEAD_AGE_MS_MAX` ago. */
   latest(streamId: string): Promise<LedgerRecord | undefined>;
   /** Records of a stream (or of all) after a position, in order. */
-  history(streamId: string | undefined, after: bigint, limit: number): Promise<LedgerPage>;
+  history(streamId: string | undefined, after: bigint, limit: number): Promise<HistoryPage>;
   /** Newest record of each stream that has not ended, oldest stream first. */
   listOpen(prefix: string, after: bigint, limit: number): Promise<LedgerPage>;
   /** Every record after a position, then those to come, until the signal aborts. */
-  watch(after: bigint, signal: AbortSignal): AsyncGenerator<LedgerRecord>;
+  watch(after: bigint, signal: AbortSignal): AsyncGenerator<{ record: LedgerRecord; compactedThrough: bigint }>;
+  /** Every record after this place is there. */
+  compactedThrough(): Promise<bigint>;
 }
 
 /**
@@ -226,7 +223,12 @@ class DatabaseLedger implements Ledger {
       .where("stream_id", "=", streamId)
       .where("sequence", "=", sequence.toString())
       .executeTakeFirst();
-    if (!row) throw new FlashloanError("not_found", `stream ${streamId} has no record ${sequence}`);
+    if (!row)
+      throw new FlashloanError(
+        "history_compacted",
+        `record ${sequence} of stream ${streamId} was compacted: nothing can be restored from it`,
+        { details: { streamId, sequence } },
+      );
     return new Uint8Array(row.payload);
   }
 
@@ -253,15 +255,19 @@ class DatabaseLedger implements Ledger {
     return this.#reads?.latest(streamId) ?? readLatest(this.#db, streamId);
   }
 
-  async history(streamId: string | undefined, after: bigint, limit: number): Promise<LedgerPage> {
+  async history(streamId: string | undefined, after: bigint, limit: number): Promise<HistoryPage> {
     let query = this.#db
       .selectFrom("ledger_record")
       .selectAll()
+      // By the same statement, so that nothing is compacted between the two.
+      .select((eb) => eb.selectFrom("ledger_compaction").select("compacted_through").as("compacted_through"))
       .where("position", ">", after.toString())
       .orderBy("position")
       .limit(limit + 1);
     if (streamId !== undefined) query = query.where("stream_id", "=", streamId);
-    return toPage((await query.execute()).map(toRecord), limit, (record) => record.position);
+    const rows = await query.execute();
+    const compactedThrough = BigInt(rows[0]?.compacted_through ?? (await this.compactedThrough()));
+    return { ...toPage(rows.map(toRecord), limit, (record) => record.position), compactedThrough };
   }
 
   async listOpen(prefix: string, after: bigint, limit: number): Promise<LedgerPage> {
@@ -280,7 +286,26 @@ class DatabaseLedger implements Ledger {
     return toPage(rows.map(toRecord), limit, (record) => firstPositions.get(record.streamId) ?? 0n);
   }
 
-  async *watch(after: bigint, signal: AbortSignal): AsyncGenerator<LedgerRecord> {
+  async compactedThrough(): Promise<bigint> {
+    const row = await this.#db.selectFrom("ledger_compaction").select("compacted_through").executeTakeFirst();
+    return BigInt(row?.compacted_through ?? 0);
+  }
+
+  async compact(cutoffMs: number, signal?: AbortSignal): Promise<{ streams: number; records: number }> {
+    const streams = new Set<string>();
+    let records = 0;
+    while (!signal?.aborted) {
+      const batch = await compactBatch(this.#db, cutoffMs);
+      if (batch.records === 0) break;
+      for (const streamId of batch.streamIds) streams.add(streamId);
+      records += batch.records;
+      this.#metrics.add("flashloan_ledger_compacted_records_total", {}, batch.records);
+      this.#reads?.forget(batch.streamIds);
+    }
+    return { streams: streams.size, records };
+  }
+
+  async *watch(after: bigint, signal: AbortSignal): AsyncGenerator<{ record: LedgerRecord; compactedThrough: bigint }> {
     let seen = after;
     let wake: () => void = () => undefined;
     const onCommit = (): void => wake();
@@ -289,10 +314,10 @@ class DatabaseLedger implements Ledger {
     try {
       while (!signal.aborted && !this.#stopped) {
         const woken = new Promise<void>((resolve) => (wake = resolve));
-        const { records } = await this.history(undefined, seen, WATCH_PAGE);
+        const { records, compactedThrough } = await this.history(undefined, seen, WATCH_PAGE);
         for (const record of records) {
           if (signal.aborted) return;
-          yield record;
+          yield { record, compactedThrough };
           seen = record.position;
         }
         if (records.length === 0 && !signal.aborted && !this.#stopped) await woken;
@@ -438,7 +463,7 @@ class DatabaseLedger implements Ledger {
 function newestOf(plan: GroupPlan, committedAtMs: number): LedgerRecord[] {
   return plan.records
     .filter(({ streamId, position }) => plan.heads.get(streamId)?.latestPosition === position)
-    .map((record) => ({ ...record, committedAtMs }));
+    .map((record) => ({ ...record, committedAtMs, compactedRecords: 0n }));
 }
 
 /** A place that is taken means that another commit came first: the same request may succeed at the next place. */
@@ -461,6 +486,7 @@ function toRecord(row: LedgerTables["ledger_record"]): LedgerRecord {
       row.restores_sequence === null
         ? undefined
         : { sequence: BigInt(row.restores_sequence), reason: row.reason ?? "" },
+    compactedRecords: BigInt(row.compacted_records),
   };
 }
 

@@ -34,11 +34,17 @@ export class NewestPositions {
     const known = this.#positions.get(streamId) ?? 0n;
     this.#positions.delete(streamId);
     this.#positions.set(streamId, position > known ? position : known);
-    for (const [oldest, place] of this.#positions) {
+    for (const oldest of this.#positions.keys()) {
       if (this.#positions.size <= this.#streamsMax) break;
-      this.#positions.delete(oldest);
-      if (place > this.#forgottenThrough) this.#forgottenThrough = place;
+      this.forget(oldest);
     }
+  }
+
+  forget(streamId: string): void {
+    const place = this.#positions.get(streamId);
+    if (place === undefined) return;
+    this.#positions.delete(streamId);
+    if (place > this.#forgottenThrough) this.#forgottenThrough = place;
   }
 
   /**

@@ -8,6 +8,7 @@ import {
   type AppendStreamRequest,
   type AppendStreamResponse,
   type CheckpointServiceServer,
+  type CompactRequest,
   type RollbackRequest,
   type Record as WireRecord,
 } from "@flashloan/proto/checkpoint/v1/checkpoint";
@@ -21,7 +22,9 @@ import { serverStream, startRpcServer, toStatus, unary, validated } from "@flash
 import type { Service, ServiceContext } from "@flashloan/shared/service";
 import type { CheckpointConfig } from "./config.ts";
 import type { AppendCommand } from "./append.ts";
-import { openLedger, ROLLED_BACK, type LedgerPage, type LedgerRecord } from "./ledger.ts";
+import { DAY_MS, startCompaction } from "./compaction.ts";
+import { openLedger, ROLLED_BACK, type LedgerPage } from "./ledger.ts";
+import type { LedgerRecord } from "./record.ts";
 
 const RECORDS_MAX = 64;
 /** Appends of one message of a stream. */
@@ -69,6 +72,7 @@ const rollbackSchema = z.object({
   idempotencyKey,
   fence,
 });
+const compactSchema = z.object({ retentionDays: z.number().int().min(0).max(36_500, "must be at most 36500") });
 const batchSchema = z.object({
   appends: z
     .array(z.unknown())
@@ -83,6 +87,8 @@ export interface CheckpointDependencies {
   readonly database: Database;
   /** Of newest records; without one they are read from the database. */
   readonly cache?: Cache;
+  /** Streams that ended so many days ago are compacted; 0 (the default): never. */
+  readonly retentionDays?: number;
   readonly context: ServiceContext;
 }
 
@@ -95,10 +101,10 @@ export async function openCheckpointService(config: CheckpointConfig, context: S
   try {
     const database = lifecycle.add("ledger database", await openDatabase(config.CHECKPOINT_DATABASE_URL));
     const cache = lifecycle.add("ledger cache", await openCache(config.CHECKPOINT_CACHE_URL));
-    const { CHECKPOINT_HOST: host, CHECKPOINT_PORT: port } = config;
+    const { CHECKPOINT_HOST: host, CHECKPOINT_PORT: port, CHECKPOINT_RETENTION_DAYS: retentionDays } = config;
     const service = lifecycle.add(
       "checkpoint",
-      await createCheckpointService({ host, port, database, cache, context }),
+      await createCheckpointService({ host, port, database, cache, retentionDays, context }),
     );
     return { ...service, stop: () => lifecycle.stop() };
   } catch (error) {
@@ -109,10 +115,12 @@ export async function openCheckpointService(config: CheckpointConfig, context: S
 
 /** Starts the ledger's gRPC server on a database. @throws FlashloanError port_taken, data_folder_unusable */
 export async function createCheckpointService(dependencies: CheckpointDependencies): Promise<Service> {
-  const { database, cache, context } = dependencies;
+  const { database, cache, context, retentionDays = 0 } = dependencies;
   const { log } = context;
   const lifecycle = new Lifecycle();
   const ledger = lifecycle.add("ledger", await openLedger(database, context.clock, context.metrics, cache));
+  if (retentionDays > 0)
+    lifecycle.add("compaction", startCompaction(ledger, retentionDays, context.clock, context.log));
   if (database.durability === "process") log.warn({ durability: "process" }, "ledger_not_power_safe");
 
   const implementation: CheckpointServiceServer = {
@@ -128,20 +136,31 @@ export async function createCheckpointService(dependencies: CheckpointDependenci
       const record = await ledger.latest(request.streamId);
       return { record: record && toWire(record) };
     }),
-    history: unary(z.object({ streamId: streamId.or(z.literal("")), pageSize, pageToken }), context, async (request) =>
-      toWirePage(
-        await ledger.history(
-          request.streamId || undefined,
-          BigInt(request.pageToken || 0),
-          clampPage(request.pageSize),
-        ),
-      ),
+    history: unary(
+      z.object({ streamId: streamId.or(z.literal("")), pageSize, pageToken }),
+      context,
+      async ({ streamId: stream, pageToken: token, pageSize: size }) => {
+        const page = await ledger.history(stream || undefined, BigInt(token || 0), clampPage(size));
+        return { ...toWirePage(page), compactedThrough: page.compactedThrough };
+      },
     ),
     listOpen: unary(z.object({ prefix: z.string().max(128), pageSize, pageToken }), context, async (request) =>
       toWirePage(await ledger.listOpen(request.prefix, BigInt(request.pageToken || 0), clampPage(request.pageSize))),
     ),
     watch: serverStream(z.object({ afterPosition: z.bigint() }), context, async function* (request, signal) {
-      for await (const record of ledger.watch(request.afterPosition, signal)) yield { record: toWire(record) };
+      for await (const { record, compactedThrough } of ledger.watch(request.afterPosition, signal))
+        yield { record: toWire(record), compactedThrough };
+    }),
+    compact: unary(compactSchema, context, async (request: CompactRequest, signal) => {
+      const days = request.retentionDays || retentionDays;
+      if (days === 0)
+        throw new FlashloanError(
+          "argument_invalid",
+          "retentionDays is 0 and CHECKPOINT_RETENTION_DAYS keeps everything: name a number of days",
+        );
+      const { streams, records } = await ledger.compact(context.clock.now() - days * DAY_MS, signal);
+      const compactedThrough = await ledger.compactedThrough();
+      return { streams: BigInt(streams), records: BigInt(records), compactedThrough };
     }),
     getStatus: unary(z.object({}), context, async () => ({
       position: ledger.position,
@@ -225,6 +244,7 @@ function toWire(record: LedgerRecord): WireRecord {
     committedAtMs: BigInt(record.committedAtMs),
     restoresSequence: record.restores?.sequence ?? 0n,
     reason: record.restores?.reason ?? "",
+    compactedRecords: record.compactedRecords,
   };
 }
 

@@ -152,6 +152,26 @@ test("a rollback over gRPC: the restored payload, which record it was and why; o
     await expect(bad).rejects.toMatchObject({ code: "argument_invalid" });
 });
 
+test("a compaction over gRPC wants a retention where none is configured, and says what it did", async () => {
+  await expect(client.unary(Checkpoint.compact, { retentionDays: 0 })).rejects.toMatchObject({
+    code: "argument_invalid",
+    message: expect.stringContaining("CHECKPOINT_RETENTION_DAYS"),
+  });
+  await client.unary(Checkpoint.append, {
+    ...request("ended", 0n),
+    records: [newRecord, { ...newRecord, terminal: true }].map((record) => ({ ...record, payload: Buffer.alloc(0) })),
+  });
+  // Nothing here ended a day ago.
+  expect(await client.unary(Checkpoint.compact, { retentionDays: 1 })).toEqual({
+    streams: 0n,
+    records: 0n,
+    compactedThrough: 0n,
+  });
+  const page = await client.unary(Checkpoint.history, { streamId: "ended", pageSize: 10, pageToken: "" });
+  expect(page.compactedThrough).toBe(0n);
+  expect(page.records.map(({ compactedRecords }) => compactedRecords)).toEqual([0n, 0n]);
+});
+
 test("a watch over gRPC gives old and new records", async () => {
   const abort = new AbortController();
   const states: string[] = [];

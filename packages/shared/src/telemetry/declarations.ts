@@ -143,6 +143,12 @@ export const METRICS = {
     labels: {},
     buckets: SECONDS,
   },
+  flashloan_ledger_compacted_records_total: {
+    kind: "counter",
+    help: "Records that compaction removed",
+    services: ["checkpoint"],
+    labels: {},
+  },
   flashloan_ledger_reads_total: {
     kind: "counter",
     help: "Newest records that were asked for, by where they were read",

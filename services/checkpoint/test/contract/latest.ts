@@ -146,6 +146,21 @@ export function latestContract(
     await uncached.stop();
   });
 
+  test(`${name}: a stream that is compacted is not served as it was before`, async () => {
+    const stream = newStream();
+    await ledger.append(command(stream, 0n));
+    await ledger.append({
+      ...command(stream, 1n),
+      records: [{ state: "END", terminal: true, payload: Buffer.from("1") }],
+    });
+    expect(await read(ledger, stream)).toEqual([2n, "1", "cache"]);
+    expect(await ledger.compact(clock.now() + 1)).toEqual({ streams: 1, records: 1 });
+    expect(await ledger.latest(stream)).toMatchObject({ compactedRecords: 1n });
+    await cache.written();
+    expect(await read(ledger, stream)).toEqual([2n, "1", "cache"]);
+    expect(await ledger.latest(stream)).toMatchObject({ compactedRecords: 1n });
+  });
+
   test(`${name}: a cache that was emptied is filled again by what is read`, async () => {
     const names = Array.from({ length: 10 }, newStream);
     await Promise.all(names.map((stream) => ledger.append(command(stream, 0n))));

@@ -49,13 +49,32 @@ export interface GetStatusResponse {
   durability: Durability;
 }
 
+/** Asks to compact. */
+export interface CompactRequest {
+  /** Streams that ended at least so many days ago; 0 means as configured (CHECKPOINT_RETENTION_DAYS). */
+  retentionDays: number;
+}
+
+/** What was compacted. */
+export interface CompactResponse {
+  /** Streams of which records were removed. */
+  streams: bigint;
+  /** Records that were removed. */
+  records: bigint;
+  /** Every record after this place is there. */
+  compactedThrough: bigint;
+}
+
 /** One record of the ledger. */
 export interface Record {
-  /** Place in the whole ledger: 1, 2, 3 …, in the order of commits, without gaps. */
+  /**
+   * Place in the whole ledger: 1, 2, 3 …, in the order of commits, without gaps but for records that were compacted, whose
+   * places are never used again.
+   */
   position: bigint;
   /** The stream it belongs to, such as an intent's id. */
   streamId: string;
-  /** Place in its stream: 1, 2, 3 …, without gaps. */
+  /** Place in its stream: 1, 2, 3 …, without gaps but for records that were compacted. */
   sequence: bigint;
   /** What happened: an upper-case word such as SIGNED. */
   state: string;
@@ -69,6 +88,8 @@ export interface Record {
   restoresSequence: bigint;
   /** Of a rollback: why; otherwise empty. */
   reason: string;
+  /** Not 0: this is the snapshot of a stream that ended, and so many of the records before it were compacted and are gone. */
+  compactedRecords: bigint;
 }
 
 /** A record to be appended. */
@@ -198,6 +219,8 @@ export interface HistoryResponse {
   records: Record[];
   /** Ask for the next page with it; empty on the last page. */
   nextPageToken: string;
+  /** Every record after this place is there; up to it, streams that had ended may have been compacted. 0: nothing was. */
+  compactedThrough: bigint;
 }
 
 /** Asks for the streams that have not ended. */
@@ -227,7 +250,11 @@ export interface WatchRequest {
 /** One record. */
 export interface WatchResponse {
   /** The record. */
-  record?: Record | undefined;
+  record?:
+    | Record
+    | undefined;
+  /** Who watches from before this place has not been given the records that were compacted up to it. 0: nothing was. */
+  compactedThrough: bigint;
 }
 
 function createBaseGetStatusRequest(): GetStatusRequest {
@@ -325,6 +352,129 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
   },
 };
 
+function createBaseCompactRequest(): CompactRequest {
+  return { retentionDays: 0 };
+}
+
+export const CompactRequest: MessageFns<CompactRequest> = {
+  encode(message: CompactRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.retentionDays !== 0) {
+      writer.uint32(8).uint32(message.retentionDays);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CompactRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCompactRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.retentionDays = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCompactResponse(): CompactResponse {
+  return { streams: 0n, records: 0n, compactedThrough: 0n };
+}
+
+export const CompactResponse: MessageFns<CompactResponse> = {
+  encode(message: CompactResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.streams !== 0n) {
+      if (BigInt.asUintN(64, message.streams) !== message.streams) {
+        throw new globalThis.Error("value provided for field message.streams of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.streams);
+    }
+    if (message.records !== 0n) {
+      if (BigInt.asUintN(64, message.records) !== message.records) {
+        throw new globalThis.Error("value provided for field message.records of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.records);
+    }
+    if (message.compactedThrough !== 0n) {
+      if (BigInt.asUintN(64, message.compactedThrough) !== message.compactedThrough) {
+        throw new globalThis.Error("value provided for field message.compactedThrough of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.compactedThrough);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CompactResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCompactResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.streams = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.records = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.compactedThrough = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseRecord(): Record {
   return {
     position: 0n,
@@ -336,6 +486,7 @@ function createBaseRecord(): Record {
     committedAtMs: 0n,
     restoresSequence: 0n,
     reason: "",
+    compactedRecords: 0n,
   };
 }
 
@@ -379,6 +530,12 @@ export const Record: MessageFns<Record> = {
     }
     if (message.reason !== "") {
       writer.uint32(74).string(message.reason);
+    }
+    if (message.compactedRecords !== 0n) {
+      if (BigInt.asUintN(64, message.compactedRecords) !== message.compactedRecords) {
+        throw new globalThis.Error("value provided for field message.compactedRecords of type uint64 too large");
+      }
+      writer.uint32(80).uint64(message.compactedRecords);
     }
     return writer;
   },
@@ -466,6 +623,14 @@ export const Record: MessageFns<Record> = {
             }
 
             message.reason = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.compactedRecords = reader.uint64() as bigint;
             continue;
           }
         }
@@ -1312,7 +1477,7 @@ export const HistoryRequest: MessageFns<HistoryRequest> = {
 };
 
 function createBaseHistoryResponse(): HistoryResponse {
-  return { records: [], nextPageToken: "" };
+  return { records: [], nextPageToken: "", compactedThrough: 0n };
 }
 
 export const HistoryResponse: MessageFns<HistoryResponse> = {
@@ -1322,6 +1487,12 @@ export const HistoryResponse: MessageFns<HistoryResponse> = {
     }
     if (message.nextPageToken !== "") {
       writer.uint32(18).string(message.nextPageToken);
+    }
+    if (message.compactedThrough !== 0n) {
+      if (BigInt.asUintN(64, message.compactedThrough) !== message.compactedThrough) {
+        throw new globalThis.Error("value provided for field message.compactedThrough of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.compactedThrough);
     }
     return writer;
   },
@@ -1353,6 +1524,14 @@ export const HistoryResponse: MessageFns<HistoryResponse> = {
             }
 
             message.nextPageToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.compactedThrough = reader.uint64() as bigint;
             continue;
           }
         }
@@ -1543,13 +1722,19 @@ export const WatchRequest: MessageFns<WatchRequest> = {
 };
 
 function createBaseWatchResponse(): WatchResponse {
-  return { record: undefined };
+  return { record: undefined, compactedThrough: 0n };
 }
 
 export const WatchResponse: MessageFns<WatchResponse> = {
   encode(message: WatchResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.record !== undefined) {
       Record.encode(message.record, writer.uint32(10).fork()).join();
+    }
+    if (message.compactedThrough !== 0n) {
+      if (BigInt.asUintN(64, message.compactedThrough) !== message.compactedThrough) {
+        throw new globalThis.Error("value provided for field message.compactedThrough of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.compactedThrough);
     }
     return writer;
   },
@@ -1573,6 +1758,14 @@ export const WatchResponse: MessageFns<WatchResponse> = {
             }
 
             message.record = Record.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.compactedThrough = reader.uint64() as bigint;
             continue;
           }
         }
@@ -1668,6 +1861,16 @@ export const CheckpointServiceService = {
     responseSerialize: (value: WatchResponse): Buffer => Buffer.from(WatchResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchResponse => WatchResponse.decode(value),
   },
+  /** Replaces streams that ended long ago by their last records. Intents and the platform's own streams are never touched. */
+  compact: {
+    path: "/flashloan.checkpoint.v1.CheckpointService/Compact" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CompactRequest): Buffer => Buffer.from(CompactRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CompactRequest => CompactRequest.decode(value),
+    responseSerialize: (value: CompactResponse): Buffer => Buffer.from(CompactResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CompactResponse => CompactResponse.decode(value),
+  },
   /** How far the ledger is, and what a commit of it survives. */
   getStatus: {
     path: "/flashloan.checkpoint.v1.CheckpointService/GetStatus" as const,
@@ -1701,6 +1904,8 @@ export interface CheckpointServiceServer extends UntypedServiceImplementation {
   listOpen: handleUnaryCall<ListOpenRequest, ListOpenResponse>;
   /** Every record after a position, then those to come as they are appended. */
   watch: handleServerStreamingCall<WatchRequest, WatchResponse>;
+  /** Replaces streams that ended long ago by their last records. Intents and the platform's own streams are never touched. */
+  compact: handleUnaryCall<CompactRequest, CompactResponse>;
   /** How far the ledger is, and what a commit of it survives. */
   getStatus: handleUnaryCall<GetStatusRequest, GetStatusResponse>;
 }
