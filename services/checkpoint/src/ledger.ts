@@ -294,13 +294,13 @@ class DatabaseLedger implements Ledger {
   async compact(cutoffMs: number, signal?: AbortSignal): Promise<{ streams: number; records: number }> {
     const streams = new Set<string>();
     let records = 0;
-    while (!signal?.aborted) {
+    for (;;) {
       const batch = await compactBatch(this.#db, cutoffMs);
-      if (batch.records === 0) break;
       for (const streamId of batch.streamIds) streams.add(streamId);
       records += batch.records;
       this.#metrics.add("flashloan_ledger_compacted_records_total", {}, batch.records);
       this.#reads?.forget(batch.streamIds);
+      if (batch.records === 0 || signal?.aborted) break;
     }
     return { streams: streams.size, records };
   }
