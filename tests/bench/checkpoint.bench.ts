@@ -12,7 +12,7 @@ import { Lifecycle } from "@flashloan/shared/lifecycle";
 import { RpcClient } from "@flashloan/shared/rpc-client";
 import { newDatabaseUrl, newLedgerUrl } from "../support/databases.ts";
 import { ServiceProcess } from "../support/platform-process.ts";
-import { startPostgres } from "../support/servers.ts";
+import { startPostgres, startRedis } from "../support/servers.ts";
 
 const USAGE = `Measures durable appends beside LangGraph's PostgresSaver and the limit of the database, in one run.
 
@@ -126,6 +126,8 @@ async function run(
 ): Promise<Record<string, Figure>> {
   const server = await startPostgres();
   lifecycle.onStop("PostgreSQL", () => server.remove());
+  const redis = await startRedis();
+  lifecycle.onStop("Redis", () => redis.remove());
   const pool = new pg.Pool({ connectionString: await newDatabaseUrl(server.url), max: POOL_MAX });
   lifecycle.onStop("pool", () => pool.end());
   await pool.query(
@@ -139,6 +141,7 @@ async function run(
   const service = new ServiceProcess("checkpoint", {
     PATH: process.env["PATH"] ?? "",
     CHECKPOINT_DATABASE_URL: ledgerUrl,
+    CHECKPOINT_CACHE_URL: redis.url,
     CHECKPOINT_PORT: "0",
   });
   lifecycle.onStop("service", async () => void (await service.stop()));

@@ -66,6 +66,7 @@ export async function runKillCampaign(options: KillOptions): Promise<KillResult>
         CHECKPOINT_PORT: String(port),
         CHECKPOINT_DATABASE_URL: databaseUrl,
         CACHE_URL: redis.url,
+        CHECKPOINT_CACHE_URL: redis.url,
       });
       await started.waitFor(({ event }) => event === "ready", SERVICE_DEADLINE_MS);
       return started;
@@ -222,6 +223,11 @@ async function audit(client: RpcClient, load: WriterLoad): Promise<{ faults: str
     // Every writer was answered before it stopped: neither fewer nor more.
     if (kept.length !== acknowledged.length) faults.push(`${stream}: ${kept.length} for ${acknowledged.length}`);
     if (acknowledged.some((position, index) => kept[index] !== position)) faults.push(`${stream}: places differ`);
+    for (const source of ["tables or cache", "cache or tables"]) {
+      const { record } = await client.unary(Checkpoint.latest, { streamId: stream }, { retries: 5 });
+      if (record?.position !== acknowledged.at(-1))
+        faults.push(`${stream}: ${source} say ${record?.position} is newest`);
+    }
   }
   return { faults, records };
 }

@@ -51,10 +51,12 @@ test("a service that is started before what it needs waits, is seen waiting, and
   // Only the one-shot job makes the ledger's tables.
   const waits = await processOf("checkpoint").waitFor((event) => event.event === "start_waits", DEADLINE_MS);
   expect(waits["error"]).toMatchObject({
-    message: expect.stringContaining('lacks 0001_ledger, 0002_group_commit: run "flashloan migrate"'),
+    message: expect.stringContaining(
+      'lacks 0001_ledger, 0002_group_commit, 0003_rollback, 0004_compaction: run "flashloan migrate"',
+    ),
   });
   expect(await fleet.migrate()).toEqual([
-    { event: "migrated", schemas: { checkpoint: "0002_group_commit", supervisor: "0001_supervisor" } },
+    { event: "migrated", schemas: { checkpoint: "0004_compaction", supervisor: "0001_supervisor" } },
   ]);
   await Promise.all(SERVICES.map((service) => processOf(service).waitFor(ready, DEADLINE_MS)));
   for (const service of SERVICES) {

@@ -17,6 +17,7 @@ export const ERROR_CODES = {
   chain_rejected: { grpc: status.FAILED_PRECONDITION, retryable: false },
   sequence_conflict: { grpc: status.ABORTED, retryable: false },
   fenced: { grpc: status.FAILED_PRECONDITION, retryable: false },
+  history_compacted: { grpc: status.FAILED_PRECONDITION, retryable: false },
   idempotency_conflict: { grpc: status.ALREADY_EXISTS, retryable: false },
   payload_too_large: { grpc: status.RESOURCE_EXHAUSTED, retryable: false },
   queue_full: { grpc: status.RESOURCE_EXHAUSTED, retryable: true },

@@ -8,6 +8,16 @@ export const checkpointConfigSchema = {
     "where the ledger lives: pglite:FOLDER or postgres://user:password@host/database",
     "pglite:.data/ledger",
   ),
+  CHECKPOINT_CACHE_URL: textVariable(
+    "cache of each stream's newest record, which the database can rebuild: memory: or redis://host:6379",
+    "memory:",
+  ),
+  CHECKPOINT_RETENTION_DAYS: integerVariable(
+    0,
+    36_500,
+    0,
+    "days after its end that a stream is replaced by its last record; 0: never. Intents and the platform's own streams are kept whole",
+  ),
 };
 /** @see checkpointConfigSchema */
 export type CheckpointConfig = ConfigOf<typeof checkpointConfigSchema>;

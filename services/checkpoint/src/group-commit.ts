@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { sql, type Kysely } from "kysely";
 import { FlashloanError } from "@flashloan/shared/errors";
-import type { AppendCommand, Appended } from "./append.ts";
+import type { AppendCommand, Appended, Restored } from "./append.ts";
 import type { LedgerTables } from "./schema.ts";
 
 /** Streams whose heads are kept in memory; the oldest is forgotten, and read again when it is needed. */
@@ -63,6 +63,7 @@ interface PlannedRecord {
   readonly terminal: boolean;
   readonly payload: Uint8Array;
   readonly position: bigint;
+  readonly restores: Restored | undefined;
 }
 
 /** What a group's commit writes, and what is then answered. */
@@ -120,7 +121,7 @@ export function planGroup(group: readonly Waiting[], from: bigint, known: Known)
     for (const { state, terminal, payload } of command.records) {
       position += 1n;
       sequence += 1n;
-      records.push({ streamId, sequence, state, terminal, payload, position });
+      records.push({ streamId, sequence, state, terminal, payload, position, restores: command.restores });
     }
     const terminal = command.records.at(-1)?.terminal === true;
     heads.set(streamId, { sequence, terminal, latestPosition: position });
@@ -141,18 +142,25 @@ export async function writeGroup(db: Kysely<LedgerTables>, plan: GroupPlan, nowM
   let end = 1;
   const starts = records.map(({ payload }) => (end += payload.length) - payload.length);
   const continued = [...heads].filter(([streamId]) => !begun.has(streamId));
+  const rollbacks = records.flatMap(({ position, restores }) => (restores ? [{ position, ...restores }] : []));
   const started = [...begun].map(([streamId, first]) => ({ streamId, first, ...(heads.get(streamId) ?? NO_HEAD) }));
   await sql`
     with written as (
-      insert into ledger_record (position, stream_id, sequence, state, terminal, payload, committed_at_ms)
+      insert into ledger_record (position, stream_id, sequence, state, terminal, payload, committed_at_ms,
+        restores_sequence, reason)
       select position, stream_id, sequence, state, terminal,
-        substring(${Buffer.concat(records.map(({ payload }) => payload))}::bytea from start for length), ${nowMs}::bigint
+        substring(${Buffer.concat(records.map(({ payload }) => payload))}::bytea from start for length), ${nowMs}::bigint,
+        restores_sequence, reason
       from unnest(
         ${records.map(({ position }) => String(position))}::bigint[], ${records.map(({ streamId }) => streamId)}::text[],
         ${records.map(({ sequence }) => String(sequence))}::bigint[], ${records.map(({ state }) => state)}::text[],
         ${records.map(({ terminal }) => terminal)}::boolean[], ${starts}::integer[],
         ${records.map(({ payload }) => payload.length)}::integer[]
       ) as r (position, stream_id, sequence, state, terminal, start, length)
+      left join unnest(
+        ${rollbacks.map(({ position }) => String(position))}::bigint[],
+        ${rollbacks.map(({ sequence }) => String(sequence))}::bigint[], ${rollbacks.map(({ reason }) => reason)}::text[]
+      ) as b (position, restores_sequence, reason) using (position)
     ), requested as (
       insert into ledger_request (stream_id, idempotency_key, content_hash, sequence, position)
       select stream_id, idempotency_key,
@@ -191,7 +199,11 @@ export function requestKey(streamId: string, idempotencyKey: string): string {
 
 /** By what a repetition is told from other content under the same key. */
 export function contentHash(command: AppendCommand): Buffer {
-  const hash = createHash("sha256").update(`${command.expectedSequence}\n`);
+  const hash = createHash("sha256");
+  // What a rollback restores is named by its sequence, and it goes wherever its stream's end is when it is carried out.
+  if (command.restores)
+    return hash.update(`rollback\n${command.restores.sequence}\n${command.restores.reason}`).digest();
+  hash.update(`${command.expectedSequence}\n`);
   for (const record of command.records)
     hash.update(`${record.state}\n${record.terminal}\n${record.payload.length}\n`).update(record.payload);
   return hash.digest();
@@ -206,7 +218,8 @@ function sequenceConflict(command: AppendCommand, head: Head): FlashloanError {
   });
 }
 
-function idempotencyConflict(command: AppendCommand): FlashloanError {
+/** What a key that was used with other content is refused with. */
+export function idempotencyConflict(command: AppendCommand): FlashloanError {
   return new FlashloanError(
     "idempotency_conflict",
     `idempotency key "${command.idempotencyKey}" of stream ${command.streamId} was used with other content: use a new key for new content`,

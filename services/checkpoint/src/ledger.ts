@@ -2,27 +2,39 @@ import type { Kysely } from "kysely";
 import type { Clock } from "@flashloan/shared/clock";
 import { FlashloanError, isFailure, toFlashloanError } from "@flashloan/shared/errors";
 import type { Running } from "@flashloan/shared/lifecycle";
+import type { Cache } from "@flashloan/shared/ports/cache";
 import type { Database } from "@flashloan/shared/ports/database";
 import type { Metrics } from "@flashloan/shared/telemetry/metrics";
 import { inTrace } from "@flashloan/shared/telemetry/tracing";
-import type { AppendCommand, Appended } from "./append.ts";
+import type { AppendCommand, Appended, RollbackCommand } from "./append.ts";
 import {
   contentHash,
+  idempotencyConflict,
   Known,
   NO_HEAD,
   planGroup,
   requestKey,
   writeGroup,
+  type GroupPlan,
   type Head,
   type KnownRequest,
   type Waiting,
 } from "./group-commit.ts";
+import { compactBatch, type Compactable } from "./compaction.ts";
+import { LatestReads } from "./latest-reads.ts";
+import type { LedgerRecord } from "./record.ts";
 import { LEDGER_MIGRATIONS, type LedgerTables } from "./schema.ts";
 
 /** The largest payload of one record, in bytes. */
 export const PAYLOAD_BYTES_MAX = 256 * 1024;
 /** How often a group is tried again when another ledger's commit came first. */
 const COMMIT_ATTEMPTS = 5;
+/** How often a rollback is tried again when an append to its stream came first. */
+const ROLLBACK_ATTEMPTS = 5;
+/** Streams whose records are steps, so that the payload of one does not stand for the whole: they are never rolled back. */
+const STEPWISE_PREFIXES = ["intent:", "platform:", "thread:"] as const;
+/** State of a compensating record; no append may use it. */
+export const ROLLED_BACK = "ROLLED_BACK";
 /** Requests that may wait for the next commit; more are refused, so that callers feel the pressure. */
 const WAITING_MAX = 10_000;
 /** What shares one commit at most: requests, their records and their payloads. */
@@ -36,46 +48,50 @@ const PAGE_BYTES_MAX = 2 * 1024 * 1024;
 /** Records that a watcher may lag behind before it reads them from the tables again. */
 const WATCH_PAGE = 500;
 
-/** One record, as committed. */
-export interface LedgerRecord {
-  readonly position: bigint;
-  readonly streamId: string;
-  readonly sequence: bigint;
-  readonly state: string;
-  readonly terminal: boolean;
-  readonly payload: Uint8Array;
-  readonly committedAtMs: number;
-}
-
 /** A page of records; `next` asks for the following one. */
 export interface LedgerPage {
   readonly records: readonly LedgerRecord[];
   readonly next: bigint | undefined;
 }
 
+/** A page of the history, and from where on the ledger is whole. */
+export interface HistoryPage extends LedgerPage {
+  /** Every record after this place is there. */
+  readonly compactedThrough: bigint;
+}
+
 /** The append-only ledger: an append is answered when it is durable, and appends that wait together share a commit. */
-export interface Ledger extends Running {
+export interface Ledger extends Running, Compactable {
   /** Place of the newest record; 0 when there is none. */
   readonly position: bigint;
   /** @throws FlashloanError sequence_conflict, idempotency_conflict, fenced, payload_too_large, queue_full */
   append(command: AppendCommand): Promise<Appended>;
+  /**
+   * Appends a record that restores the payload of an earlier one; nothing is removed.
+   * @throws FlashloanError not_found, argument_invalid, history_compacted, sequence_conflict when the stream has ended, and as `append`
+   */
+  rollback(command: RollbackCommand): Promise<Appended>;
+  /** The newest record, at least of all that this ledger committed before, and of what others did `HEAD_AGE_MS_MAX` ago. */
   latest(streamId: string): Promise<LedgerRecord | undefined>;
   /** Records of a stream (or of all) after a position, in order. */
-  history(streamId: string | undefined, after: bigint, limit: number): Promise<LedgerPage>;
+  history(streamId: string | undefined, after: bigint, limit: number): Promise<HistoryPage>;
   /** Newest record of each stream that has not ended, oldest stream first. */
   listOpen(prefix: string, after: bigint, limit: number): Promise<LedgerPage>;
   /** Every record after a position, then those to come, until the signal aborts. */
-  watch(after: bigint, signal: AbortSignal): AsyncGenerator<LedgerRecord>;
+  watch(after: bigint, signal: AbortSignal): AsyncGenerator<{ record: LedgerRecord; compactedThrough: bigint }>;
+  /** Every record after this place is there. */
+  compactedThrough(): Promise<bigint>;
 }
 
 /**
- * Opens the ledger in a database. One ledger at a time writes to a database.
+ * Opens the ledger in a database. Several may write to one database: that is slow, not wrong.
+ * @param cache of newest records; without one they are always read from the database
  * @throws FlashloanError service_unavailable while the schema is not there yet
  */
-export async function openLedger(database: Database, clock: Clock, metrics: Metrics): Promise<Ledger> {
+export async function openLedger(database: Database, clock: Clock, metrics: Metrics, cache?: Cache): Promise<Ledger> {
   await database.ensureSchema(LEDGER_MIGRATIONS);
   const db = database.kysely.withTables<LedgerTables>();
-  return new DatabaseLedger(db, clock, metrics, await readPosition(db));
+  return new DatabaseLedger(db, clock, metrics, await readPosition(db), cache);
 }
 
 async function readPosition(db: Kysely<LedgerTables>): Promise<bigint> {
@@ -86,12 +102,39 @@ async function readPosition(db: Kysely<LedgerTables>): Promise<bigint> {
   return BigInt(row?.position ?? 0);
 }
 
+async function readLatest(db: Kysely<LedgerTables>, streamId: string): Promise<LedgerRecord | undefined> {
+  const row = await db
+    .selectFrom("ledger_record")
+    .selectAll()
+    .where("stream_id", "=", streamId)
+    .orderBy("sequence", "desc")
+    .limit(1)
+    .executeTakeFirst();
+  return row && toRecord(row);
+}
+
+async function readNewestBetween(
+  db: Kysely<LedgerTables>,
+  after: bigint,
+  through: bigint,
+): Promise<Map<string, bigint>> {
+  const rows = await db
+    .selectFrom("ledger_record")
+    .select(["stream_id", (eb) => eb.fn.max("position").as("position")])
+    .where("position", ">", after.toString())
+    .where("position", "<=", through.toString())
+    .groupBy("stream_id")
+    .execute();
+  return new Map(rows.map((row) => [row.stream_id, BigInt(row.position)]));
+}
+
 class DatabaseLedger implements Ledger {
   readonly #db: Kysely<LedgerTables>;
   readonly #clock: Clock;
   readonly #metrics: Metrics;
   readonly #waiting: Waiting[] = [];
   readonly #watchers = new Set<() => void>();
+  readonly #reads: LatestReads | undefined;
   #position: bigint;
   /** What is known of the ledger at #position; empty after a commit whose outcome is unknown. */
   #known = new Known();
@@ -100,8 +143,14 @@ class DatabaseLedger implements Ledger {
   #committing: Promise<void> | undefined;
   #stopped = false;
 
-  constructor(db: Kysely<LedgerTables>, clock: Clock, metrics: Metrics, position: bigint) {
+  constructor(db: Kysely<LedgerTables>, clock: Clock, metrics: Metrics, position: bigint, cache: Cache | undefined) {
     this.#db = db;
+    const source = {
+      head: () => readPosition(db),
+      newestBetween: (after: bigint, through: bigint) => readNewestBetween(db, after, through),
+      latest: (streamId: string) => readLatest(db, streamId),
+    };
+    this.#reads = cache && new LatestReads(source, cache, clock, metrics, position);
     this.#clock = clock;
     this.#metrics = metrics;
     this.#position = position;
@@ -125,6 +174,64 @@ class DatabaseLedger implements Ledger {
     }
   }
 
+  async rollback(command: RollbackCommand): Promise<Appended> {
+    const { streamId, toSequence, idempotencyKey, fence, reason } = command;
+    if (STEPWISE_PREFIXES.some((prefix) => streamId.startsWith(prefix)))
+      throw new FlashloanError(
+        "argument_invalid",
+        `the records of ${streamId} are steps, of which one does not stand for the whole: it can't be rolled back`,
+      );
+    for (let attempt = 1; ; attempt++) {
+      const compensation: AppendCommand = {
+        streamId,
+        expectedSequence: (await this.#readHeads([streamId])).get(streamId)?.sequence ?? 0n,
+        idempotencyKey,
+        records: [{ state: ROLLED_BACK, terminal: false, payload: new Uint8Array() }],
+        restores: { sequence: toSequence, reason },
+        ...(fence && { fence }),
+      };
+      const earlier = (await this.#readRequests([compensation])).get(requestKey(streamId, idempotencyKey));
+      if (earlier) {
+        if (!earlier.contentHash.equals(contentHash(compensation))) throw idempotencyConflict(compensation);
+        this.#metrics.add("flashloan_ledger_appends_total", { outcome: "repeated" });
+        return { sequence: earlier.sequence, position: earlier.position, repeated: true };
+      }
+      const payload = await this.#readPayload(streamId, toSequence, compensation.expectedSequence);
+      const records = [{ state: ROLLED_BACK, terminal: false, payload }];
+      try {
+        return await this.append({ ...compensation, records });
+      } catch (error) {
+        const overtaken = error instanceof FlashloanError && error.code === "sequence_conflict";
+        // An ended stream is where it was expected to be.
+        if (!overtaken || error.details["actual"] === compensation.expectedSequence || attempt === ROLLBACK_ATTEMPTS)
+          throw error;
+      }
+    }
+  }
+
+  /** What a rollback restores. */
+  async #readPayload(streamId: string, sequence: bigint, head: bigint): Promise<Uint8Array> {
+    if (head === 0n) throw new FlashloanError("not_found", `there is no stream ${streamId}`);
+    if (sequence >= head)
+      throw new FlashloanError(
+        "argument_invalid",
+        `stream ${streamId} is at sequence ${head}: it can be taken back to ${head === 1n ? "nothing, having one record" : `1 to ${head - 1n}`}, not to ${sequence}`,
+      );
+    const row = await this.#db
+      .selectFrom("ledger_record")
+      .select("payload")
+      .where("stream_id", "=", streamId)
+      .where("sequence", "=", sequence.toString())
+      .executeTakeFirst();
+    if (!row)
+      throw new FlashloanError(
+        "history_compacted",
+        `record ${sequence} of stream ${streamId} was compacted: nothing can be restored from it`,
+        { details: { streamId, sequence } },
+      );
+    return new Uint8Array(row.payload);
+  }
+
   #enqueue(command: AppendCommand): Promise<Appended> {
     if (this.#stopped) return Promise.reject(new FlashloanError("service_stopping", "the ledger has stopped"));
     const large = command.records.find((record) => record.payload.length > PAYLOAD_BYTES_MAX);
@@ -144,26 +251,23 @@ class DatabaseLedger implements Ledger {
     });
   }
 
-  async latest(streamId: string): Promise<LedgerRecord | undefined> {
-    const row = await this.#db
-      .selectFrom("ledger_record")
-      .selectAll()
-      .where("stream_id", "=", streamId)
-      .orderBy("sequence", "desc")
-      .limit(1)
-      .executeTakeFirst();
-    return row && toRecord(row);
+  latest(streamId: string): Promise<LedgerRecord | undefined> {
+    return this.#reads?.latest(streamId) ?? readLatest(this.#db, streamId);
   }
 
-  async history(streamId: string | undefined, after: bigint, limit: number): Promise<LedgerPage> {
+  async history(streamId: string | undefined, after: bigint, limit: number): Promise<HistoryPage> {
     let query = this.#db
       .selectFrom("ledger_record")
       .selectAll()
+      // By the same statement, so that nothing is compacted between the two.
+      .select((eb) => eb.selectFrom("ledger_compaction").select("compacted_through").as("compacted_through"))
       .where("position", ">", after.toString())
       .orderBy("position")
       .limit(limit + 1);
     if (streamId !== undefined) query = query.where("stream_id", "=", streamId);
-    return toPage((await query.execute()).map(toRecord), limit, (record) => record.position);
+    const rows = await query.execute();
+    const compactedThrough = BigInt(rows[0]?.compacted_through ?? (await this.compactedThrough()));
+    return { ...toPage(rows.map(toRecord), limit, (record) => record.position), compactedThrough };
   }
 
   async listOpen(prefix: string, after: bigint, limit: number): Promise<LedgerPage> {
@@ -182,7 +286,26 @@ class DatabaseLedger implements Ledger {
     return toPage(rows.map(toRecord), limit, (record) => firstPositions.get(record.streamId) ?? 0n);
   }
 
-  async *watch(after: bigint, signal: AbortSignal): AsyncGenerator<LedgerRecord> {
+  async compactedThrough(): Promise<bigint> {
+    const row = await this.#db.selectFrom("ledger_compaction").select("compacted_through").executeTakeFirst();
+    return BigInt(row?.compacted_through ?? 0);
+  }
+
+  async compact(cutoffMs: number, signal?: AbortSignal): Promise<{ streams: number; records: number }> {
+    const streams = new Set<string>();
+    let records = 0;
+    for (;;) {
+      const batch = await compactBatch(this.#db, cutoffMs);
+      for (const streamId of batch.streamIds) streams.add(streamId);
+      records += batch.records;
+      this.#metrics.add("flashloan_ledger_compacted_records_total", {}, batch.records);
+      this.#reads?.forget(batch.streamIds);
+      if (batch.records === 0 || signal?.aborted) break;
+    }
+    return { streams: streams.size, records };
+  }
+
+  async *watch(after: bigint, signal: AbortSignal): AsyncGenerator<{ record: LedgerRecord; compactedThrough: bigint }> {
     let seen = after;
     let wake: () => void = () => undefined;
     const onCommit = (): void => wake();
@@ -191,10 +314,10 @@ class DatabaseLedger implements Ledger {
     try {
       while (!signal.aborted && !this.#stopped) {
         const woken = new Promise<void>((resolve) => (wake = resolve));
-        const { records } = await this.history(undefined, seen, WATCH_PAGE);
+        const { records, compactedThrough } = await this.history(undefined, seen, WATCH_PAGE);
         for (const record of records) {
           if (signal.aborted) return;
-          yield record;
+          yield { record, compactedThrough };
           seen = record.position;
         }
         if (records.length === 0 && !signal.aborted && !this.#stopped) await woken;
@@ -208,6 +331,7 @@ class DatabaseLedger implements Ledger {
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#committing;
+    await this.#reads?.stop();
     for (const wake of this.#watchers) wake();
   }
 
@@ -258,8 +382,9 @@ class DatabaseLedger implements Ledger {
         this.#forget();
         continue;
       }
+      const [from, startedMs, nowMs] = [this.#position, this.#clock.monotonic(), this.#clock.now()];
       try {
-        if (plan.records.length > 0) await writeGroup(this.#db, plan, this.#clock.now());
+        if (plan.records.length > 0) await writeGroup(this.#db, plan, nowMs);
       } catch (error) {
         if ((error as { code?: unknown }).code !== UNIQUE_VIOLATION || attempt === COMMIT_ATTEMPTS) throw error;
         this.#forget();
@@ -267,6 +392,8 @@ class DatabaseLedger implements Ledger {
       }
       this.#position = plan.position;
       this.#known.take(plan);
+      // What is answered is never older than what was acknowledged: places first, then answers.
+      if (plan.records.length > 0) this.#reads?.committed(from, plan.position, newestOf(plan, nowMs), startedMs);
       for (const answer of plan.answers) answer();
       return;
     }
@@ -275,6 +402,7 @@ class DatabaseLedger implements Ledger {
   #forget(): void {
     this.#known = new Known();
     this.#positionDoubtful = true;
+    this.#reads?.doubt();
   }
 
   /** Everything that a group may meet, as it is now: the position first, so that what is newer shows as a conflict. */
@@ -284,7 +412,8 @@ class DatabaseLedger implements Ledger {
     const streamIds = [...new Set(group.map(({ command }) => command.streamId))];
     for (const [streamId, head] of await this.#readHeads(streamIds)) known.heads.set(streamId, head);
     for (const streamId of streamIds) if (!known.heads.has(streamId)) known.heads.set(streamId, NO_HEAD);
-    for (const [key, request] of await this.#readRequests(group)) known.requests.set(key, request);
+    for (const [key, request] of await this.#readRequests(group.map(({ command }) => command)))
+      known.requests.set(key, request);
     for (const { scope, token } of await this.#db.selectFrom("ledger_fence").selectAll().execute())
       known.fences.set(scope, BigInt(token));
     known.isFresh = true;
@@ -312,9 +441,9 @@ class DatabaseLedger implements Ledger {
     );
   }
 
-  async #readRequests(group: readonly Waiting[]): Promise<Map<string, KnownRequest>> {
-    const streamIds = [...new Set(group.map(({ command }) => command.streamId))];
-    const keys = [...new Set(group.map(({ command }) => command.idempotencyKey))];
+  async #readRequests(commands: readonly AppendCommand[]): Promise<Map<string, KnownRequest>> {
+    const streamIds = [...new Set(commands.map(({ streamId }) => streamId))];
+    const keys = [...new Set(commands.map(({ idempotencyKey }) => idempotencyKey))];
     const rows = await this.#db
       .selectFrom("ledger_request")
       .selectAll()
@@ -328,6 +457,13 @@ class DatabaseLedger implements Ledger {
       ]),
     );
   }
+}
+
+/** The newest record of each stream that a group wrote. */
+function newestOf(plan: GroupPlan, committedAtMs: number): LedgerRecord[] {
+  return plan.records
+    .filter(({ streamId, position }) => plan.heads.get(streamId)?.latestPosition === position)
+    .map((record) => ({ ...record, committedAtMs, compactedRecords: 0n }));
 }
 
 /** A place that is taken means that another commit came first: the same request may succeed at the next place. */
@@ -346,6 +482,11 @@ function toRecord(row: LedgerTables["ledger_record"]): LedgerRecord {
     terminal: row.terminal,
     payload: new Uint8Array(row.payload),
     committedAtMs: Number(row.committed_at_ms),
+    restores:
+      row.restores_sequence === null
+        ? undefined
+        : { sequence: BigInt(row.restores_sequence), reason: row.reason ?? "" },
+    compactedRecords: BigInt(row.compacted_records),
   };
 }
 

@@ -11,6 +11,9 @@ export type LedgerTables = {
     terminal: boolean;
     payload: Uint8Array;
     committed_at_ms: string;
+    restores_sequence: string | null;
+    reason: string | null;
+    compacted_records: string;
   };
   ledger_stream: {
     stream_id: string;
@@ -18,6 +21,7 @@ export type LedgerTables = {
     terminal: boolean;
     first_position: string;
     latest_position: string;
+    compacted_records: string;
   };
   ledger_request: {
     stream_id: string;
@@ -25,6 +29,9 @@ export type LedgerTables = {
     content_hash: Uint8Array;
     sequence: string;
     position: string;
+  };
+  ledger_compaction: {
+    compacted_through: string;
   };
   ledger_fence: {
     scope: string;
@@ -79,6 +86,29 @@ export const LEDGER_MIGRATIONS: readonly SchemaMigration[] = [
           scope text primary key,
           token bigint not null check (token > 0)
         )`.execute(db);
+    },
+  },
+  {
+    name: "0003_rollback",
+    up: async (db) => {
+      await sql`alter table ledger_record add column restores_sequence bigint, add column reason text`.execute(db);
+    },
+  },
+  {
+    name: "0004_compaction",
+    up: async (db) => {
+      await sql`alter table ledger_record add column compacted_records bigint not null default 0`.execute(db);
+      await sql`alter table ledger_stream add column compacted_records bigint not null default 0`.execute(db);
+      await sql`
+        create index ledger_stream_compactable on ledger_stream (latest_position)
+        where terminal and compacted_records < sequence - 1`.execute(db);
+      // One row.
+      await sql`
+        create table ledger_compaction (
+          one boolean primary key default true check (one),
+          compacted_through bigint not null
+        )`.execute(db);
+      await sql`insert into ledger_compaction (compacted_through) values (0)`.execute(db);
     },
   },
 ];

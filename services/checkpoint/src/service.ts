@@ -8,18 +8,23 @@ import {
   type AppendStreamRequest,
   type AppendStreamResponse,
   type CheckpointServiceServer,
+  type CompactRequest,
+  type RollbackRequest,
   type Record as WireRecord,
 } from "@flashloan/proto/checkpoint/v1/checkpoint";
 import { descriptorFile } from "@flashloan/proto/descriptor";
-import { openDatabase } from "@flashloan/shared/adapters/open";
+import { openCache, openDatabase } from "@flashloan/shared/adapters/open";
 import { FlashloanError, toFlashloanError } from "@flashloan/shared/errors";
 import { Lifecycle } from "@flashloan/shared/lifecycle";
+import type { Cache } from "@flashloan/shared/ports/cache";
 import type { Database } from "@flashloan/shared/ports/database";
 import { serverStream, startRpcServer, toStatus, unary, validated } from "@flashloan/shared/rpc-server";
 import type { Service, ServiceContext } from "@flashloan/shared/service";
 import type { CheckpointConfig } from "./config.ts";
 import type { AppendCommand } from "./append.ts";
-import { openLedger, type LedgerPage, type LedgerRecord } from "./ledger.ts";
+import { DAY_MS, startCompaction } from "./compaction.ts";
+import { openLedger, ROLLED_BACK, type LedgerPage } from "./ledger.ts";
+import type { LedgerRecord } from "./record.ts";
 
 const RECORDS_MAX = 64;
 /** Appends of one message of a stream. */
@@ -30,14 +35,24 @@ const STREAM_ID = /^[A-Za-z0-9:._-]{1,128}$/;
 const streamId = z.string().regex(STREAM_ID, "must be 1 to 128 letters, digits or :._-");
 const pageToken = z.string().regex(/^\d{0,19}$/, "must be a next_page_token of an earlier answer");
 const pageSize = z.number().int().min(0, "must not be negative");
+const idempotencyKey = z.string().min(1, "must be 1 to 128 characters").max(128, "must be 1 to 128 characters");
+const fence = z
+  .object({
+    scope: z.string().min(1, "must be 1 to 128 characters").max(128, "must be 1 to 128 characters"),
+    token: z.bigint().min(1n, "must be at least 1"),
+  })
+  .optional();
 const appendSchema = z.object({
   streamId,
   expectedSequence: z.bigint().min(0n),
-  idempotencyKey: z.string().min(1, "must be 1 to 128 characters").max(128, "must be 1 to 128 characters"),
+  idempotencyKey,
   records: z
     .array(
       z.object({
-        state: z.string().regex(/^[A-Z][A-Z_]{0,31}$/, "must be an upper-case word"),
+        state: z
+          .string()
+          .regex(/^[A-Z][A-Z_]{0,31}$/, "must be an upper-case word")
+          .refine((state) => state !== ROLLED_BACK, "only a rollback appends it"),
         terminal: z.boolean(),
         payload: z.instanceof(Uint8Array),
       }),
@@ -48,13 +63,16 @@ const appendSchema = z.object({
       (records) => records.slice(0, -1).every((record) => !record.terminal),
       "only the last record may be terminal",
     ),
-  fence: z
-    .object({
-      scope: z.string().min(1, "must be 1 to 128 characters").max(128, "must be 1 to 128 characters"),
-      token: z.bigint().min(1n, "must be at least 1"),
-    })
-    .optional(),
+  fence,
 });
+const rollbackSchema = z.object({
+  streamId,
+  toSequence: z.bigint().min(1n, "must be at least 1"),
+  reason: z.string().min(1, "must be 1 to 500 characters").max(500, "must be 1 to 500 characters"),
+  idempotencyKey,
+  fence,
+});
+const compactSchema = z.object({ retentionDays: z.number().int().min(0).max(36_500, "must be at most 36500") });
 const batchSchema = z.object({
   appends: z
     .array(z.unknown())
@@ -67,6 +85,10 @@ export interface CheckpointDependencies {
   readonly host: string;
   readonly port: number;
   readonly database: Database;
+  /** Of newest records; without one they are read from the database. */
+  readonly cache?: Cache;
+  /** Streams that ended so many days ago are compacted; 0 (the default): never. */
+  readonly retentionDays?: number;
   readonly context: ServiceContext;
 }
 
@@ -78,8 +100,12 @@ export async function openCheckpointService(config: CheckpointConfig, context: S
   const lifecycle = new Lifecycle();
   try {
     const database = lifecycle.add("ledger database", await openDatabase(config.CHECKPOINT_DATABASE_URL));
-    const { CHECKPOINT_HOST: host, CHECKPOINT_PORT: port } = config;
-    const service = lifecycle.add("checkpoint", await createCheckpointService({ host, port, database, context }));
+    const cache = lifecycle.add("ledger cache", await openCache(config.CHECKPOINT_CACHE_URL));
+    const { CHECKPOINT_HOST: host, CHECKPOINT_PORT: port, CHECKPOINT_RETENTION_DAYS: retentionDays } = config;
+    const service = lifecycle.add(
+      "checkpoint",
+      await createCheckpointService({ host, port, database, cache, retentionDays, context }),
+    );
     return { ...service, stop: () => lifecycle.stop() };
   } catch (error) {
     await lifecycle.stop().catch((stopError: unknown) => context.log.error({ error: stopError }, "stop_failed"));
@@ -89,10 +115,12 @@ export async function openCheckpointService(config: CheckpointConfig, context: S
 
 /** Starts the ledger's gRPC server on a database. @throws FlashloanError port_taken, data_folder_unusable */
 export async function createCheckpointService(dependencies: CheckpointDependencies): Promise<Service> {
-  const { database, context } = dependencies;
+  const { database, cache, context, retentionDays = 0 } = dependencies;
   const { log } = context;
   const lifecycle = new Lifecycle();
-  const ledger = lifecycle.add("ledger", await openLedger(database, context.clock, context.metrics));
+  const ledger = lifecycle.add("ledger", await openLedger(database, context.clock, context.metrics, cache));
+  if (retentionDays > 0)
+    lifecycle.add("compaction", startCompaction(ledger, retentionDays, context.clock, context.log));
   if (database.durability === "process") log.warn({ durability: "process" }, "ledger_not_power_safe");
 
   const implementation: CheckpointServiceServer = {
@@ -101,24 +129,38 @@ export async function createCheckpointService(dependencies: CheckpointDependenci
       return context.tracing.span("ledger.append", attributes, () => ledger.append(toCommand(request)));
     }),
     appendStream: (call: ServerDuplexStream<AppendStreamRequest, AppendStreamResponse>) => appendStream(call),
+    rollback: unary(rollbackSchema, context, async ({ fence: led, ...request }: RollbackRequest) =>
+      ledger.rollback({ ...request, ...(led && { fence: led }) }),
+    ),
     latest: unary(z.object({ streamId }), context, async (request) => {
       const record = await ledger.latest(request.streamId);
       return { record: record && toWire(record) };
     }),
-    history: unary(z.object({ streamId: streamId.or(z.literal("")), pageSize, pageToken }), context, async (request) =>
-      toWirePage(
-        await ledger.history(
-          request.streamId || undefined,
-          BigInt(request.pageToken || 0),
-          clampPage(request.pageSize),
-        ),
-      ),
+    history: unary(
+      z.object({ streamId: streamId.or(z.literal("")), pageSize, pageToken }),
+      context,
+      async ({ streamId: stream, pageToken: token, pageSize: size }) => {
+        const page = await ledger.history(stream || undefined, BigInt(token || 0), clampPage(size));
+        return { ...toWirePage(page), compactedThrough: page.compactedThrough };
+      },
     ),
     listOpen: unary(z.object({ prefix: z.string().max(128), pageSize, pageToken }), context, async (request) =>
       toWirePage(await ledger.listOpen(request.prefix, BigInt(request.pageToken || 0), clampPage(request.pageSize))),
     ),
     watch: serverStream(z.object({ afterPosition: z.bigint() }), context, async function* (request, signal) {
-      for await (const record of ledger.watch(request.afterPosition, signal)) yield { record: toWire(record) };
+      for await (const { record, compactedThrough } of ledger.watch(request.afterPosition, signal))
+        yield { record: toWire(record), compactedThrough };
+    }),
+    compact: unary(compactSchema, context, async (request: CompactRequest, signal) => {
+      const days = request.retentionDays || retentionDays;
+      if (days === 0)
+        throw new FlashloanError(
+          "argument_invalid",
+          "retentionDays is 0 and CHECKPOINT_RETENTION_DAYS keeps everything: name a number of days",
+        );
+      const { streams, records } = await ledger.compact(context.clock.now() - days * DAY_MS, signal);
+      const compactedThrough = await ledger.compactedThrough();
+      return { streams: BigInt(streams), records: BigInt(records), compactedThrough };
     }),
     getStatus: unary(z.object({}), context, async () => ({
       position: ledger.position,
@@ -200,6 +242,9 @@ function toWire(record: LedgerRecord): WireRecord {
     terminal: record.terminal,
     payload: Buffer.from(record.payload),
     committedAtMs: BigInt(record.committedAtMs),
+    restoresSequence: record.restores?.sequence ?? 0n,
+    reason: record.restores?.reason ?? "",
+    compactedRecords: record.compactedRecords,
   };
 }
 

@@ -31,6 +31,8 @@ const request = (streamId: string, expectedSequence: bigint, state = "SIGNED"): 
   records: [{ state, terminal: false, payload: Buffer.from("x") }],
 });
 
+const newRecord = { state: "STEP", terminal: false };
+
 test("append, latest, history and open streams over gRPC", async () => {
   expect(await client.unary(Checkpoint.append, request("a", 0n))).toEqual({
     sequence: 1n,
@@ -117,6 +119,57 @@ test("a leader that lost its lead is told so over gRPC", async () => {
   await client.unary(Checkpoint.append, fenced("led", 2n));
   await expect(client.unary(Checkpoint.append, fenced("lost", 1n))).rejects.toMatchObject({ code: "fenced" });
   await expect(client.unary(Checkpoint.append, fenced("none", 0n))).rejects.toMatchObject({ code: "argument_invalid" });
+});
+
+test("a rollback over gRPC: the restored payload, which record it was and why; only it appends ROLLED_BACK", async () => {
+  await client.unary(Checkpoint.append, {
+    ...request("back", 0n),
+    records: [{ ...newRecord, payload: Buffer.from("1") }],
+  });
+  await client.unary(Checkpoint.append, {
+    ...request("back", 1n),
+    records: [{ ...newRecord, payload: Buffer.from("2") }],
+  });
+  const rollback = { streamId: "back", toSequence: 1n, reason: "bad input", idempotencyKey: "back" };
+  expect(await client.unary(Checkpoint.rollback, rollback)).toMatchObject({ sequence: 3n, repeated: false });
+  const { record } = await client.unary(Checkpoint.latest, { streamId: "back" });
+  expect(record).toMatchObject({
+    sequence: 3n,
+    state: "ROLLED_BACK",
+    payload: Buffer.from("1"),
+    restoresSequence: 1n,
+    reason: "bad input",
+  });
+  expect((await client.unary(Checkpoint.latest, { streamId: "a" })).record).toMatchObject({
+    restoresSequence: 0n,
+    reason: "",
+  });
+  for (const bad of [
+    client.unary(Checkpoint.rollback, { ...rollback, reason: "" }),
+    client.unary(Checkpoint.rollback, { ...rollback, toSequence: 0n }),
+    client.unary(Checkpoint.append, request("back", 3n, "ROLLED_BACK")),
+  ])
+    await expect(bad).rejects.toMatchObject({ code: "argument_invalid" });
+});
+
+test("a compaction over gRPC wants a retention where none is configured, and says what it did", async () => {
+  await expect(client.unary(Checkpoint.compact, { retentionDays: 0 })).rejects.toMatchObject({
+    code: "argument_invalid",
+    message: expect.stringContaining("CHECKPOINT_RETENTION_DAYS"),
+  });
+  await client.unary(Checkpoint.append, {
+    ...request("ended", 0n),
+    records: [newRecord, { ...newRecord, terminal: true }].map((record) => ({ ...record, payload: Buffer.alloc(0) })),
+  });
+  // Nothing here ended a day ago.
+  expect(await client.unary(Checkpoint.compact, { retentionDays: 1 })).toEqual({
+    streams: 0n,
+    records: 0n,
+    compactedThrough: 0n,
+  });
+  const page = await client.unary(Checkpoint.history, { streamId: "ended", pageSize: 10, pageToken: "" });
+  expect(page.compactedThrough).toBe(0n);
+  expect(page.records.map(({ compactedRecords }) => compactedRecords)).toEqual([0n, 0n]);
 });
 
 test("a watch over gRPC gives old and new records", async () => {

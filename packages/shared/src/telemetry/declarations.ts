@@ -190,6 +190,30 @@ export const METRICS = {
     labels: {},
     buckets: SECONDS,
   },
+  flashloan_ledger_compacted_records_total: {
+    kind: "counter",
+    help: "Records that compaction removed",
+    services: ["checkpoint"],
+    labels: {},
+  },
+  flashloan_ledger_reads_total: {
+    kind: "counter",
+    help: "Newest records that were asked for, by where they were read",
+    services: ["checkpoint"],
+    labels: { source: ["cache", "database"] },
+  },
+  flashloan_ledger_cache_misses_total: {
+    kind: "counter",
+    help: "Newest records that the cache was asked for in vain: late when it did not answer in time and while it is left alone for that",
+    services: ["checkpoint"],
+    labels: { reason: ["absent", "behind", "unreadable", "late"] },
+  },
+  flashloan_ledger_cache_failures_total: {
+    kind: "counter",
+    help: "Reads and writes of the ledger's cache that failed because it could not be reached or was full",
+    services: ["checkpoint"],
+    labels: {},
+  },
   flashloan_feed_block: {
     kind: "gauge",
     help: "Newest block that was taken in",

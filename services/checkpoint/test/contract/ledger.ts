@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Clock } from "@flashloan/shared/clock";
 import type { Database } from "@flashloan/shared/ports/database";
-import { LEDGER_MIGRATIONS } from "../../src/schema.ts";
+import { LEDGER_MIGRATIONS, type LedgerTables } from "../../src/schema.ts";
+import { compactBatch } from "../../src/compaction.ts";
 import { createMetrics } from "@flashloan/shared/telemetry/metrics";
 import type { AppendCommand } from "../../src/append.ts";
 import { openLedger, PAYLOAD_BYTES_MAX, type Ledger } from "../../src/ledger.ts";
@@ -179,7 +180,7 @@ export function ledgerContract(name: string, open: () => Promise<Database>): voi
     const abort = new AbortController();
     const seen: bigint[] = [];
     const watching = (async () => {
-      for await (const record of ledger.watch(start, abort.signal)) {
+      for await (const { record } of ledger.watch(start, abort.signal)) {
         seen.push(record.position);
         if (seen.length === 60) abort.abort();
       }
@@ -189,6 +190,176 @@ export function ledgerContract(name: string, open: () => Promise<Database>): voi
     );
     await watching;
     expect(seen).toEqual(Array.from({ length: 60 }, (_, i) => start + BigInt(i) + 1n));
+  });
+
+  test(`${name}: a rollback appends what an earlier record held; nothing is rewritten, and it is repeated harmlessly`, async () => {
+    const stream = `state:${++streams}`;
+    for (const [step, state] of ["FIRST", "SECOND", "THIRD"].entries())
+      await ledger.append(command(stream, BigInt(step), [state]));
+    const before = await ledger.history(stream, 0n, 10);
+    const rollback = { streamId: stream, toSequence: 1n, reason: "bad input", idempotencyKey: "back" };
+    const answers = await Promise.all([ledger.rollback(rollback), ledger.rollback(rollback)]);
+    expect(answers.map(({ sequence, repeated }) => `${sequence} ${repeated}`).toSorted()).toEqual([
+      "4 false",
+      "4 true",
+    ]);
+    expect(await ledger.latest(stream)).toMatchObject({
+      sequence: 4n,
+      state: "ROLLED_BACK",
+      terminal: false,
+      payload: before.records[0]?.payload,
+      restores: { sequence: 1n, reason: "bad input" },
+    });
+    const after = await ledger.history(stream, 0n, 10);
+    expect(after.records.slice(0, 3)).toEqual(before.records);
+    expect(after.records).toHaveLength(4);
+    // The stream goes on, and the request is known whatever came since.
+    await ledger.append(command(stream, 4n, ["FIFTH"]));
+    expect(await ledger.rollback(rollback)).toMatchObject({ sequence: 4n, repeated: true });
+    await expect(ledger.rollback({ ...rollback, toSequence: 2n })).rejects.toMatchObject({
+      code: "idempotency_conflict",
+    });
+    expect(await ledger.rollback({ ...rollback, toSequence: 4n, idempotencyKey: "again" })).toMatchObject({
+      sequence: 6n,
+    });
+    expect(await ledger.latest(stream)).toMatchObject({
+      payload: before.records[0]?.payload,
+      restores: { sequence: 4n },
+    });
+    await ledger.append(command(stream, 6n, ["SETTLED"]));
+    await expect(ledger.rollback({ ...rollback, idempotencyKey: "late" })).rejects.toMatchObject({
+      code: "sequence_conflict",
+      message: expect.stringContaining("ended at sequence 7"),
+    });
+    expect(await ledger.rollback(rollback)).toMatchObject({ sequence: 4n, repeated: true });
+  });
+
+  test(`${name}: a rollback to what is not there, of a stream of steps, or of a lost leader changes nothing`, async () => {
+    const stream = `state:${++streams}`;
+    const rollback = { streamId: stream, toSequence: 1n, reason: "r", idempotencyKey: "back" };
+    await expect(ledger.rollback(rollback)).rejects.toMatchObject({ code: "not_found" });
+    await ledger.append(command(stream, 0n, ["FIRST"]));
+    await expect(ledger.rollback(rollback)).rejects.toMatchObject({
+      code: "argument_invalid",
+      message: expect.stringContaining("having one record"),
+    });
+    await ledger.append(command(stream, 1n, ["SECOND"]));
+    await expect(ledger.rollback({ ...rollback, toSequence: 2n })).rejects.toMatchObject({ code: "argument_invalid" });
+    for (const streamId of ["intent:1", "platform:baseline", "thread:a"])
+      await expect(ledger.rollback({ ...rollback, streamId })).rejects.toMatchObject({ code: "argument_invalid" });
+    const scope = `scope:${stream}`;
+    await ledger.append({ ...command(stream, 2n, ["THIRD"]), fence: { scope, token: 2n } });
+    await expect(ledger.rollback({ ...rollback, fence: { scope, token: 1n } })).rejects.toMatchObject({
+      code: "fenced",
+    });
+    expect((await ledger.history(stream, 0n, 10)).records).toHaveLength(3);
+  });
+
+  test(`${name}: a rollback under appends to its stream finds its place`, async () => {
+    const stream = `state:${++streams}`;
+    await ledger.append(command(stream, 0n, ["FIRST"]));
+    await ledger.append(command(stream, 1n, ["SECOND"]));
+    const outcomes = await Promise.allSettled([
+      ledger.rollback({ streamId: stream, toSequence: 1n, reason: "r", idempotencyKey: "back" }),
+      ledger.append(command(stream, 2n, ["THIRD"])),
+    ]);
+    expect(outcomes[0]).toMatchObject({ status: "fulfilled", value: { repeated: false } });
+    const { records } = await ledger.history(stream, 0n, 10);
+    expect(records.map(({ sequence }) => sequence)).toEqual(records.map((_, index) => BigInt(index + 1)));
+    expect(records.filter(({ state }) => state === "ROLLED_BACK")).toHaveLength(1);
+  });
+
+  test(`${name}: a stream that ended is compacted to its last record, which says so; nothing else changes`, async () => {
+    await ledger.compact(clock.now() + 1);
+    const [ended, open, intent, platform] = [
+      `run:${++streams}`,
+      `run:${++streams}`,
+      newStream(),
+      `platform:${streams}`,
+    ];
+    const start = ledger.position;
+    for (const stream of [ended, open, intent, platform])
+      for (const [step, state] of ["FIRST", "SECOND", "THIRD"].entries())
+        await ledger.append(command(stream, BigInt(step), [state]));
+    for (const stream of [intent, platform, ended]) await ledger.append(command(stream, 3n, ["SETTLED"]));
+    const before = await ledger.history(undefined, start, 100);
+    expect(before.compactedThrough).toBeLessThanOrEqual(start);
+    const last = await ledger.latest(ended);
+    // What ended at that very time is not yet older.
+    expect(await ledger.compact(clock.now())).toEqual({ streams: 0, records: 0 });
+    expect(await ledger.compact(clock.now() + 1)).toEqual({ streams: 1, records: 3 });
+    expect(await ledger.compact(clock.now() + 1)).toEqual({ streams: 0, records: 0 });
+
+    expect(await ledger.latest(ended)).toEqual({ ...last, compactedRecords: 3n });
+    const after = await ledger.history(undefined, start, 100);
+    expect(after.compactedThrough).toBe(start + 3n);
+    expect(after.records).toEqual([
+      ...before.records.filter(({ streamId }) => streamId !== ended),
+      { ...last, compactedRecords: 3n },
+    ]);
+    expect((await ledger.history(ended, 0n, 10)).records).toHaveLength(1);
+    const watching = ledger.watch(start, new AbortController().signal);
+    expect((await watching.next()).value).toMatchObject({ compactedThrough: start + 3n });
+    await watching.return(undefined);
+    // Requests are still known, the stream is still ended, places go on.
+    expect(await ledger.append(command(ended, 1n, ["SECOND"]))).toEqual({
+      sequence: 2n,
+      position: start + 2n,
+      repeated: true,
+    });
+    await expect(ledger.append(command(ended, 4n, ["MORE"]))).rejects.toMatchObject({ code: "sequence_conflict" });
+    const rollback = { streamId: ended, toSequence: 1n, reason: "r", idempotencyKey: "back" };
+    await expect(ledger.rollback(rollback)).rejects.toMatchObject({ code: "history_compacted" });
+    const again = await openLedger(database, clock, createMetrics("checkpoint"));
+    expect(again.position).toBe(ledger.position);
+    expect(await again.append(command(open, 3n, ["FOURTH"]))).toMatchObject({ position: start + 16n });
+    await again.stop();
+  });
+
+  test(`${name}: a stream longer than a batch is compacted by several, each of which leaves the ledger right`, async () => {
+    await ledger.compact(clock.now() + 1);
+    const stream = `run:${++streams}`;
+    for (let step = 0n; step < 6_000n; step += 3_000n)
+      await ledger.append(
+        command(
+          stream,
+          step,
+          Array.from({ length: 3_000 }, () => "STEP"),
+        ),
+      );
+    await ledger.append(command(stream, 6_000n, ["SETTLED"]));
+    const db = database.kysely.withTables<LedgerTables>();
+    const left = async (): Promise<unknown[]> => {
+      const { n, first } = await db
+        .selectFrom("ledger_record")
+        .where("stream_id", "=", stream)
+        .select((eb) => [eb.fn.countAll().as("n"), eb.fn.min("sequence").as("first")])
+        .executeTakeFirstOrThrow();
+      return [Number(n), Number(first), (await ledger.latest(stream))?.compactedRecords];
+    };
+    expect(await compactBatch(db, clock.now() + 1)).toEqual({ streamIds: [stream], records: 5_000 });
+    expect(await left()).toEqual([1_001, 5_001, 5_000n]);
+    expect(await compactBatch(db, clock.now() + 1)).toEqual({ streamIds: [stream], records: 1_000 });
+    expect(await left()).toEqual([1, 6_001, 6_000n]);
+    expect(await compactBatch(db, clock.now() + 1)).toEqual({ streamIds: [], records: 0 });
+  });
+
+  test(`${name}: two that compact at once, under appends, remove each record once`, async () => {
+    await ledger.compact(clock.now() + 1);
+    const again = await openLedger(database, clock, createMetrics("checkpoint"));
+    const names = Array.from({ length: 30 }, () => `run:${++streams}`);
+    await Promise.all(names.map((stream) => ledger.append(command(stream, 0n, ["FIRST", "SECOND", "SETTLED"]))));
+    const others = Array.from({ length: 30 }, newStream);
+    const [one, two] = await Promise.all([
+      ledger.compact(clock.now() + 1),
+      again.compact(clock.now() + 1),
+      ...others.map((stream) => ledger.append(command(stream, 0n, ["SIGNED"]))),
+    ]);
+    const rest = await ledger.compact(clock.now() + 1);
+    expect(one.records + two.records + rest.records).toBe(60);
+    for (const stream of names)
+      expect(await ledger.latest(stream)).toMatchObject({ compactedRecords: 2n, sequence: 3n });
+    await again.stop();
   });
 
   test(`${name}: too large a payload is refused`, async () => {

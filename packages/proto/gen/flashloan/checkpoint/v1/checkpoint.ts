@@ -49,13 +49,32 @@ export interface GetStatusResponse {
   durability: Durability;
 }
 
+/** Asks to compact. */
+export interface CompactRequest {
+  /** Streams that ended at least so many days ago; 0 means as configured (CHECKPOINT_RETENTION_DAYS). */
+  retentionDays: number;
+}
+
+/** What was compacted. */
+export interface CompactResponse {
+  /** Streams of which records were removed. */
+  streams: bigint;
+  /** Records that were removed. */
+  records: bigint;
+  /** Every record after this place is there. */
+  compactedThrough: bigint;
+}
+
 /** One record of the ledger. */
 export interface Record {
-  /** Place in the whole ledger: 1, 2, 3 …, in the order of commits, without gaps. */
+  /**
+   * Place in the whole ledger: 1, 2, 3 …, in the order of commits, without gaps but for records that were compacted, whose
+   * places are never used again.
+   */
   position: bigint;
   /** The stream it belongs to, such as an intent's id. */
   streamId: string;
-  /** Place in its stream: 1, 2, 3 …, without gaps. */
+  /** Place in its stream: 1, 2, 3 …, without gaps but for records that were compacted. */
   sequence: bigint;
   /** What happened: an upper-case word such as SIGNED. */
   state: string;
@@ -65,11 +84,17 @@ export interface Record {
   payload: Buffer;
   /** When it was committed, in milliseconds since the Unix epoch. */
   committedAtMs: bigint;
+  /** Of a rollback: the sequence of the record whose payload this one restores; otherwise 0. */
+  restoresSequence: bigint;
+  /** Of a rollback: why; otherwise empty. */
+  reason: string;
+  /** Not 0: this is the snapshot of a stream that ended, and so many of the records before it were compacted and are gone. */
+  compactedRecords: bigint;
 }
 
 /** A record to be appended. */
 export interface NewRecord {
-  /** What happened: an upper-case word such as SIGNED. */
+  /** What happened: an upper-case word such as SIGNED; not ROLLED_BACK, which only a rollback appends. */
   state: string;
   /** True when the record ends its stream. */
   terminal: boolean;
@@ -89,6 +114,30 @@ export interface AppendRequest {
   records: NewRecord[];
   /** Set by a writer that leads by election: once a greater token of the same scope was appended, this one is refused. */
   fence?: Fence | undefined;
+}
+
+/** Asks to take a stream back to an earlier record. */
+export interface RollbackRequest {
+  /** The stream. */
+  streamId: string;
+  /** The record whose payload is restored; older than the newest one. */
+  toSequence: bigint;
+  /** Why, for who reads the history; 1 to 500 characters. */
+  reason: string;
+  /** Makes a repetition harmless, whatever was appended since; shared with the stream's appends. */
+  idempotencyKey: string;
+  /** As of an append. */
+  fence?: Fence | undefined;
+}
+
+/** The compensating record is durable. */
+export interface RollbackResponse {
+  /** Its sequence. */
+  sequence: bigint;
+  /** Its place in the whole ledger. */
+  position: bigint;
+  /** True when the same request had been carried out before. */
+  repeated: boolean;
 }
 
 /** What tells a leader's appends from those of one that lost the lead and does not know it yet. */
@@ -170,6 +219,8 @@ export interface HistoryResponse {
   records: Record[];
   /** Ask for the next page with it; empty on the last page. */
   nextPageToken: string;
+  /** Every record after this place is there; up to it, streams that had ended may have been compacted. 0: nothing was. */
+  compactedThrough: bigint;
 }
 
 /** Asks for the streams that have not ended. */
@@ -199,7 +250,11 @@ export interface WatchRequest {
 /** One record. */
 export interface WatchResponse {
   /** The record. */
-  record?: Record | undefined;
+  record?:
+    | Record
+    | undefined;
+  /** Who watches from before this place has not been given the records that were compacted up to it. 0: nothing was. */
+  compactedThrough: bigint;
 }
 
 function createBaseGetStatusRequest(): GetStatusRequest {
@@ -297,6 +352,129 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
   },
 };
 
+function createBaseCompactRequest(): CompactRequest {
+  return { retentionDays: 0 };
+}
+
+export const CompactRequest: MessageFns<CompactRequest> = {
+  encode(message: CompactRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.retentionDays !== 0) {
+      writer.uint32(8).uint32(message.retentionDays);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CompactRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCompactRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.retentionDays = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCompactResponse(): CompactResponse {
+  return { streams: 0n, records: 0n, compactedThrough: 0n };
+}
+
+export const CompactResponse: MessageFns<CompactResponse> = {
+  encode(message: CompactResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.streams !== 0n) {
+      if (BigInt.asUintN(64, message.streams) !== message.streams) {
+        throw new globalThis.Error("value provided for field message.streams of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.streams);
+    }
+    if (message.records !== 0n) {
+      if (BigInt.asUintN(64, message.records) !== message.records) {
+        throw new globalThis.Error("value provided for field message.records of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.records);
+    }
+    if (message.compactedThrough !== 0n) {
+      if (BigInt.asUintN(64, message.compactedThrough) !== message.compactedThrough) {
+        throw new globalThis.Error("value provided for field message.compactedThrough of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.compactedThrough);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CompactResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCompactResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.streams = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.records = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.compactedThrough = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseRecord(): Record {
   return {
     position: 0n,
@@ -306,6 +484,9 @@ function createBaseRecord(): Record {
     terminal: false,
     payload: Buffer.alloc(0),
     committedAtMs: 0n,
+    restoresSequence: 0n,
+    reason: "",
+    compactedRecords: 0n,
   };
 }
 
@@ -340,6 +521,21 @@ export const Record: MessageFns<Record> = {
         throw new globalThis.Error("value provided for field message.committedAtMs of type uint64 too large");
       }
       writer.uint32(56).uint64(message.committedAtMs);
+    }
+    if (message.restoresSequence !== 0n) {
+      if (BigInt.asUintN(64, message.restoresSequence) !== message.restoresSequence) {
+        throw new globalThis.Error("value provided for field message.restoresSequence of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.restoresSequence);
+    }
+    if (message.reason !== "") {
+      writer.uint32(74).string(message.reason);
+    }
+    if (message.compactedRecords !== 0n) {
+      if (BigInt.asUintN(64, message.compactedRecords) !== message.compactedRecords) {
+        throw new globalThis.Error("value provided for field message.compactedRecords of type uint64 too large");
+      }
+      writer.uint32(80).uint64(message.compactedRecords);
     }
     return writer;
   },
@@ -411,6 +607,30 @@ export const Record: MessageFns<Record> = {
             }
 
             message.committedAtMs = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.restoresSequence = reader.uint64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.compactedRecords = reader.uint64() as bigint;
             continue;
           }
         }
@@ -572,6 +792,173 @@ export const AppendRequest: MessageFns<AppendRequest> = {
             }
 
             message.fence = Fence.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRollbackRequest(): RollbackRequest {
+  return { streamId: "", toSequence: 0n, reason: "", idempotencyKey: "", fence: undefined };
+}
+
+export const RollbackRequest: MessageFns<RollbackRequest> = {
+  encode(message: RollbackRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.streamId !== "") {
+      writer.uint32(10).string(message.streamId);
+    }
+    if (message.toSequence !== 0n) {
+      if (BigInt.asUintN(64, message.toSequence) !== message.toSequence) {
+        throw new globalThis.Error("value provided for field message.toSequence of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.toSequence);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    if (message.idempotencyKey !== "") {
+      writer.uint32(34).string(message.idempotencyKey);
+    }
+    if (message.fence !== undefined) {
+      Fence.encode(message.fence, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RollbackRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRollbackRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.streamId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.toSequence = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.idempotencyKey = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.fence = Fence.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRollbackResponse(): RollbackResponse {
+  return { sequence: 0n, position: 0n, repeated: false };
+}
+
+export const RollbackResponse: MessageFns<RollbackResponse> = {
+  encode(message: RollbackResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequence !== 0n) {
+      if (BigInt.asUintN(64, message.sequence) !== message.sequence) {
+        throw new globalThis.Error("value provided for field message.sequence of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.sequence);
+    }
+    if (message.position !== 0n) {
+      if (BigInt.asUintN(64, message.position) !== message.position) {
+        throw new globalThis.Error("value provided for field message.position of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.position);
+    }
+    if (message.repeated !== false) {
+      writer.uint32(24).bool(message.repeated);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RollbackResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRollbackResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sequence = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.position = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.repeated = reader.bool();
             continue;
           }
         }
@@ -1090,7 +1477,7 @@ export const HistoryRequest: MessageFns<HistoryRequest> = {
 };
 
 function createBaseHistoryResponse(): HistoryResponse {
-  return { records: [], nextPageToken: "" };
+  return { records: [], nextPageToken: "", compactedThrough: 0n };
 }
 
 export const HistoryResponse: MessageFns<HistoryResponse> = {
@@ -1100,6 +1487,12 @@ export const HistoryResponse: MessageFns<HistoryResponse> = {
     }
     if (message.nextPageToken !== "") {
       writer.uint32(18).string(message.nextPageToken);
+    }
+    if (message.compactedThrough !== 0n) {
+      if (BigInt.asUintN(64, message.compactedThrough) !== message.compactedThrough) {
+        throw new globalThis.Error("value provided for field message.compactedThrough of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.compactedThrough);
     }
     return writer;
   },
@@ -1131,6 +1524,14 @@ export const HistoryResponse: MessageFns<HistoryResponse> = {
             }
 
             message.nextPageToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.compactedThrough = reader.uint64() as bigint;
             continue;
           }
         }
@@ -1321,13 +1722,19 @@ export const WatchRequest: MessageFns<WatchRequest> = {
 };
 
 function createBaseWatchResponse(): WatchResponse {
-  return { record: undefined };
+  return { record: undefined, compactedThrough: 0n };
 }
 
 export const WatchResponse: MessageFns<WatchResponse> = {
   encode(message: WatchResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.record !== undefined) {
       Record.encode(message.record, writer.uint32(10).fork()).join();
+    }
+    if (message.compactedThrough !== 0n) {
+      if (BigInt.asUintN(64, message.compactedThrough) !== message.compactedThrough) {
+        throw new globalThis.Error("value provided for field message.compactedThrough of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.compactedThrough);
     }
     return writer;
   },
@@ -1351,6 +1758,14 @@ export const WatchResponse: MessageFns<WatchResponse> = {
             }
 
             message.record = Record.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.compactedThrough = reader.uint64() as bigint;
             continue;
           }
         }
@@ -1390,7 +1805,23 @@ export const CheckpointServiceService = {
       Buffer.from(AppendStreamResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): AppendStreamResponse => AppendStreamResponse.decode(value),
   },
-  /** The newest record of a stream. */
+  /**
+   * Takes a stream back to an earlier record: appends its payload anew, as ROLLED_BACK. Nothing is removed or rewritten, and
+   * a stream that has ended stays so. Refused for intents, the platform's own streams and threads, whose records are steps.
+   */
+  rollback: {
+    path: "/flashloan.checkpoint.v1.CheckpointService/Rollback" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RollbackRequest): Buffer => Buffer.from(RollbackRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RollbackRequest => RollbackRequest.decode(value),
+    responseSerialize: (value: RollbackResponse): Buffer => Buffer.from(RollbackResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RollbackResponse => RollbackResponse.decode(value),
+  },
+  /**
+   * The newest record of a stream: at least what this service had acknowledged before, and what another service on the same
+   * database had committed 100 ms before. It may come from a cache; History, ListOpen and Watch never do.
+   */
   latest: {
     path: "/flashloan.checkpoint.v1.CheckpointService/Latest" as const,
     requestStream: false as const,
@@ -1430,6 +1861,16 @@ export const CheckpointServiceService = {
     responseSerialize: (value: WatchResponse): Buffer => Buffer.from(WatchResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchResponse => WatchResponse.decode(value),
   },
+  /** Replaces streams that ended long ago by their last records. Intents and the platform's own streams are never touched. */
+  compact: {
+    path: "/flashloan.checkpoint.v1.CheckpointService/Compact" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CompactRequest): Buffer => Buffer.from(CompactRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CompactRequest => CompactRequest.decode(value),
+    responseSerialize: (value: CompactResponse): Buffer => Buffer.from(CompactResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CompactResponse => CompactResponse.decode(value),
+  },
   /** How far the ledger is, and what a commit of it survives. */
   getStatus: {
     path: "/flashloan.checkpoint.v1.CheckpointService/GetStatus" as const,
@@ -1447,7 +1888,15 @@ export interface CheckpointServiceServer extends UntypedServiceImplementation {
   append: handleUnaryCall<AppendRequest, AppendResponse>;
   /** The same over one stream of batches, answered in order; whatever waits at the same time shares a commit. */
   appendStream: handleBidiStreamingCall<AppendStreamRequest, AppendStreamResponse>;
-  /** The newest record of a stream. */
+  /**
+   * Takes a stream back to an earlier record: appends its payload anew, as ROLLED_BACK. Nothing is removed or rewritten, and
+   * a stream that has ended stays so. Refused for intents, the platform's own streams and threads, whose records are steps.
+   */
+  rollback: handleUnaryCall<RollbackRequest, RollbackResponse>;
+  /**
+   * The newest record of a stream: at least what this service had acknowledged before, and what another service on the same
+   * database had committed 100 ms before. It may come from a cache; History, ListOpen and Watch never do.
+   */
   latest: handleUnaryCall<LatestRequest, LatestResponse>;
   /** The records of one stream, or of the whole ledger, in order, by pages (AIP-158). */
   history: handleUnaryCall<HistoryRequest, HistoryResponse>;
@@ -1455,6 +1904,8 @@ export interface CheckpointServiceServer extends UntypedServiceImplementation {
   listOpen: handleUnaryCall<ListOpenRequest, ListOpenResponse>;
   /** Every record after a position, then those to come as they are appended. */
   watch: handleServerStreamingCall<WatchRequest, WatchResponse>;
+  /** Replaces streams that ended long ago by their last records. Intents and the platform's own streams are never touched. */
+  compact: handleUnaryCall<CompactRequest, CompactResponse>;
   /** How far the ledger is, and what a commit of it survives. */
   getStatus: handleUnaryCall<GetStatusRequest, GetStatusResponse>;
 }
