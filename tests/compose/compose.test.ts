@@ -13,6 +13,7 @@ import { systemClock } from "@flashloan/shared/clock";
 import { RpcClient } from "@flashloan/shared/rpc-client";
 import { SERVICES, SPANS } from "@flashloan/shared/telemetry/declarations";
 import { addressSchema } from "@flashloan/evm/hex";
+import { CONTAINER_FAULTS, runFaults } from "../supervision/faults.ts";
 import { audit } from "../support/audit.ts";
 import { LedgerLoad } from "../support/ledger-load.ts";
 import { anonymousBytes, Stack } from "../support/stack.ts";
@@ -163,6 +164,23 @@ test("the memory of all containers is within what the README says", async () => 
   say(`anonymous memory: ${megabytes(total)} in ${services.length} containers`);
   expect(total).toBeLessThan(ANONYMOUS_BYTES_MAX);
 });
+
+test(
+  "a service that hangs, leaks or answers wrongly is noticed and healed, and nobody else is touched",
+  { timeout: 900_000 },
+  async () => {
+    for (const service of ["supervisor", "risk-manager"]) showLogsOnFailure(service);
+    const supervisor = new RpcClient(`127.0.0.1:${stack.port("SUPERVISOR_PORT")}`);
+    try {
+      const units = ["risk-manager"];
+      const healed = await runFaults({ stack, supervisor, units, faults: CONTAINER_FAULTS, report: say });
+      expect(healed.map(({ fault }) => fault)).toEqual(CONTAINER_FAULTS);
+    } finally {
+      await supervisor.stop();
+    }
+    await tradesOn(1);
+  },
+);
 
 test("each container that is killed comes back by itself, and trading goes on", { timeout: 1_800_000 }, async () => {
   for (const service of services) {
