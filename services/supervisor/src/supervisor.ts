@@ -208,6 +208,8 @@ export class Supervisor implements Running {
     const { context, driver } = this.#deps;
     const { clock } = context;
     const sightings = await this.#sight();
+    // What changed while this one was frozen is the next leader's doing.
+    if (signal.aborted) return;
     const now = clock.now();
     for (const sighting of sightings) this.#see(sighting, now);
     for (const { declaration } of this.units())
