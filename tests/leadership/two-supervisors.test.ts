@@ -63,13 +63,13 @@ beforeAll(async () => {
   for (const server of [etcd, postgres]) lifecycle.onStop("server", () => server.remove());
   const urls = { CHECKPOINT_DATABASE_URL: postgres.url, SUPERVISOR_DATABASE_URL: postgres.url };
   const migration = await new CommandProcess(["migrate", "--json"], urls).exitWithin(DEADLINE_MS);
-  expect(migration.code).toBe(0);
+  if (migration.code !== 0) throw new Error(`the migration ended with ${migration.code}`);
 });
 afterAll(() => lifecycle.stop());
 
 async function start(): Promise<{ process: ServiceProcess; client: RpcClient }> {
   const port = await freePort();
-  const process_ = new ServiceProcess("supervisor", {
+  const supervisor = new ServiceProcess("supervisor", {
     PATH: process.env["PATH"] ?? "",
     COORDINATION_URL: etcd.url,
     SUPERVISOR_PORT: String(port),
@@ -77,11 +77,11 @@ async function start(): Promise<{ process: ServiceProcess; client: RpcClient }> 
     SUPERVISOR_UNITS_URL: `docker:http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
   });
   lifecycle.onStop("supervisor", async () => {
-    process_.kill("SIGCONT");
-    await process_.stop();
+    supervisor.kill("SIGCONT");
+    await supervisor.stop();
   });
-  await process_.waitFor(({ event }) => event === "service_started", DEADLINE_MS);
-  return { process: process_, client: lifecycle.add("client", new RpcClient(`127.0.0.1:${port}`)) };
+  await supervisor.waitFor(({ event }) => event === "service_started", DEADLINE_MS);
+  return { process: supervisor, client: lifecycle.add("client", new RpcClient(`127.0.0.1:${port}`)) };
 }
 const leads = async (client: RpcClient): Promise<boolean> => (await client.unary(Api.getStatus, {})).leading;
 const phase = async (client: RpcClient): Promise<UnitPhase | undefined> =>

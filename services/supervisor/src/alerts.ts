@@ -1,9 +1,13 @@
 import type { Clock } from "@flashloan/shared/clock";
+import { countRecoveries } from "@flashloan/recovery/metrics";
+import { compose } from "@flashloan/recovery/pattern";
+import { retry } from "@flashloan/recovery/retry";
+import { timeout } from "@flashloan/recovery/timeout";
 import { publishFact } from "@flashloan/shared/events";
 import type { ServiceContext } from "@flashloan/shared/service";
 
 const DELIVERY_DEADLINE_MS = 5_000;
-const DELIVERIES_MAX = 3;
+const DELIVERY_RETRIES_MAX = 2;
 const DELIVERY_PAUSE_MS = 500;
 /** An alert that is not repeated is over after so long, for Alertmanager. */
 const ALERT_LIFE_MS = 5 * 60_000;
@@ -31,9 +35,14 @@ export type Alarm = (alert: Alert) => void;
 /** An alarm on the platform's bus and log, and on the targets that are configured. */
 export function createAlarm(context: ServiceContext, targets: AlertTargets): Alarm {
   const { log, metrics, clock } = context;
+  const guarded = { operation: "rpc", observe: countRecoveries(metrics) } as const;
+  const delivery = compose(
+    retry({ ...guarded, retriesMax: DELIVERY_RETRIES_MAX, baseMs: DELIVERY_PAUSE_MS, retryable: () => true, clock }),
+    timeout({ ...guarded, timeoutMs: DELIVERY_DEADLINE_MS }),
+  );
   const deliver = async (channel: "alertmanager" | "webhook", url: string, body: unknown): Promise<void> => {
     try {
-      await post(url, body, clock);
+      await delivery.run((signal) => post(url, body, signal));
       metrics.add("flashloan_supervisor_alerts_total", { channel, outcome: "delivered" });
     } catch (error) {
       metrics.add("flashloan_supervisor_alerts_total", { channel, outcome: "failed" });
@@ -61,21 +70,13 @@ function toAlertmanager({ name, severity, unit, incidentId, summary }: Alert, cl
   };
 }
 
-async function post(url: string, body: unknown, clock: Clock): Promise<void> {
-  for (let delivery = 1; ; delivery++) {
-    try {
-      const response = await fetch(url, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify(body),
-        signal: AbortSignal.timeout(DELIVERY_DEADLINE_MS),
-      });
-      await response.body?.cancel();
-      if (!response.ok) throw new Error(`answered ${response.status}`);
-      return;
-    } catch (error) {
-      if (delivery === DELIVERIES_MAX) throw error;
-      await clock.sleep(DELIVERY_PAUSE_MS * delivery);
-    }
-  }
+async function post(url: string, body: unknown, signal: AbortSignal): Promise<void> {
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+    signal,
+  });
+  await response.body?.cancel();
+  if (!response.ok) throw new Error(`answered ${response.status}`);
 }
