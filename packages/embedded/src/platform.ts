@@ -83,10 +83,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
         blockTimeS,
         environment,
         log,
-        supervision: {
-          databaseUrl: `pglite:${folder.supervisorPath}`,
-          readLog: (service, lines) => folder.readLog(service, lines),
-        },
+        readLog: (service, lines) => folder.readLog(service, lines),
       });
     };
     let services: Services;
@@ -110,9 +107,11 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     const { DEVNET_WHALE_ACTIVITY: whaleActivity, DEVNET_RIVAL_ACTIVITY: rivalActivity } = activity;
     const market = { seed: options.seed, whaleActivity, rivalActivity, onError };
     lifecycle.add("market", await startMarket(marketRpc, chain.deployment, market));
-    folder.writeEndpoints(services.endpoints);
+    // Trading comes first: the market has its blocks by now, and what begins here takes a second or two.
+    const endpoints = await services.supervise({ databaseUrl: `pglite:${folder.supervisorPath}` });
+    folder.writeEndpoints(endpoints);
     return {
-      endpoints: services.endpoints,
+      endpoints,
       deployment: chain.deployment,
       bus: services.bus,
       notes,

@@ -34,17 +34,22 @@ export interface ServicesOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** The logger of a service. */
   readonly log: (service: string) => Logger;
-  /** With it the services are supervised: where incidents are kept, and the newest log lines of a service. */
-  readonly supervision?: {
-    readonly databaseUrl: string;
-    readonly readLog: (service: string, lines: number) => readonly string[];
-  };
+  /** The newest log lines of a service. */
+  readonly readLog?: (service: string, lines: number) => readonly string[];
 }
 
 /** Every service, running in this process. */
 export interface Services extends Running {
   readonly endpoints: Endpoints;
   readonly bus: EventBus;
+  /** Has them supervised from now on; where everything is then. @throws FlashloanError config_invalid, port_taken, data_folder_unusable */
+  supervise(supervision: Supervision): Promise<Endpoints>;
+}
+
+/** How services are supervised. */
+export interface Supervision {
+  /** Where incidents are kept. */
+  readonly databaseUrl: string;
 }
 
 interface Ports {
@@ -107,7 +112,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
         start: (context) => start(context, ports.rpc),
         patienceMs: 0,
       });
-    const driver = lifecycle.add("units", new InProcessDriver(options.supervision?.readLog ?? (() => [])));
+    const driver = lifecycle.add("units", new InProcessDriver(options.readLog ?? (() => [])));
     const host = async (
       service: ServiceName,
       configured: number,
@@ -150,37 +155,40 @@ export async function startServices(options: ServicesOptions): Promise<Services>
     const executor = await host("hft-executor", executorConfig.EXECUTOR_PORT, [...needed], (context, port) =>
       createExecutorService({ ...executorConfig, EXECUTOR_PORT: port }, context, faultPoint),
     );
-    let supervisor: HostedService | undefined;
-    if (options.supervision) {
-      const supervisorConfig = readConfig(supervisorConfigSchema, {
-        SUPERVISOR_PORT: "0",
-        ...environment,
-        SUPERVISOR_DATABASE_URL: options.supervision.databaseUrl,
-      });
-      supervisor = lifecycle.add(
-        "supervisor",
-        await hostAt("supervisor", { rpc: supervisorConfig.SUPERVISOR_PORT, metrics: 0 }, (context, port) =>
-          createSupervisorService({ ...supervisorConfig, SUPERVISOR_PORT: port }, context, driver),
-        ),
-      );
-    }
     const endpoints = {
       pid: process.pid,
       checkpoint: checkpoint.address,
       marketPredictor: predictor.address,
       riskManager: risk.address,
       hftExecutor: executor.address,
-      ...(supervisor && { supervisor: supervisor.address }),
       chain: chainUrl.replace(/^ws/, "http"),
       metrics: {
         checkpoint: checkpoint.metricsAddress,
         marketPredictor: predictor.metricsAddress,
         riskManager: risk.metricsAddress,
         hftExecutor: executor.metricsAddress,
-        ...(supervisor && { supervisor: supervisor.metricsAddress }),
       },
     };
-    return { endpoints, bus, stop: () => lifecycle.stop() };
+    const supervise = async ({ databaseUrl }: Supervision): Promise<Endpoints> => {
+      const config = readConfig(supervisorConfigSchema, {
+        SUPERVISOR_PORT: "0",
+        ...environment,
+        SUPERVISOR_DATABASE_URL: databaseUrl,
+      });
+      const supervisor = lifecycle.add(
+        "supervisor",
+        await hostAt("supervisor", { rpc: config.SUPERVISOR_PORT, metrics: 0 }, (context, port) =>
+          createSupervisorService({ ...config, SUPERVISOR_PORT: port }, context, driver),
+        ),
+      );
+      const { metrics } = endpoints;
+      return {
+        ...endpoints,
+        supervisor: supervisor.address,
+        metrics: { ...metrics, supervisor: supervisor.metricsAddress },
+      };
+    };
+    return { endpoints, bus, supervise, stop: () => lifecycle.stop() };
   } catch (error) {
     await lifecycle.stop().catch(() => undefined);
     throw error;
