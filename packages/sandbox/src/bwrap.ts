@@ -50,16 +50,7 @@ function walls(network: "none" | "granted", workspaceBytes: number): string[] {
   const size = String(workspaceBytes);
   const links = ["bin", "sbin", "lib", "lib64"].filter((name) => existsSync(`/usr/${name}`));
   return [
-    ...[
-      "--unshare-all",
-      "--unshare-user",
-      "--disable-userns",
-      "--cap-drop",
-      "ALL",
-      "--die-with-parent",
-      "--new-session",
-      "--clearenv",
-    ],
+    ...["--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--clearenv"],
     ...(network === "granted" ? ["--share-net", "--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf"] : []),
     ...["--hostname", "sandbox", "--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", WORKSPACE],
     ...["--setenv", "LANG", "C.UTF-8", "--setenv", "TMPDIR", WORKSPACE],
@@ -94,6 +85,18 @@ export function openBwrapSandbox({ bwrap = BWRAP, users = RUN_USERS }: BwrapOpti
   };
 }
 
+/**
+ * Ends bubblewrap and the namespace's first process at once, and with that one everything in there. Bubblewrap alone would not
+ * do: its child is bound to its end (PR_SET_PDEATHSIG) only when the walls stand, and would live on when it ends before.
+ */
+function killGroup(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, "SIGKILL");
+  } catch {
+    // It has ended by itself.
+  }
+}
+
 async function runOnce(bwrap: string, runner: string, request: RunRequest, uid: number): Promise<RunResult> {
   const limits: Limits = { ...LIMITS_DEFAULT, ...request.limits };
   const [program = bwrap, ...args] = [
@@ -110,6 +113,8 @@ async function runOnce(bwrap: string, runner: string, request: RunRequest, uid: 
     env: {},
     cwd: "/",
     stdio: ["pipe", "pipe", "pipe", "pipe", "pipe", node, "pipe"],
+    // A session of its own, without a terminal: bubblewrap needn't make one, and all that it starts is one group.
+    detached: true,
   });
   closeSync(node);
   sendTo(child, 6, runner);
@@ -119,8 +124,7 @@ async function runOnce(bwrap: string, runner: string, request: RunRequest, uid: 
     limits,
     node: "/sandbox/node",
     workspace: WORKSPACE,
-    // The namespace's first process dies with bubblewrap, and with it everything in there.
-    kill: () => child.kill("SIGKILL"),
+    kill: () => killGroup(child.pid),
     look: () => ({ memoryBytes: child.pid === undefined ? 0 : residentBytes(child.pid) }),
   }).catch((error: Error) => {
     throw unavailable(error.message);

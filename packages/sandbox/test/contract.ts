@@ -62,6 +62,14 @@ export function sandboxContract(open: () => Sandbox): void {
     expect(await run("shell", "kill -SEGV $$")).toMatchObject({ end: "signalled", signal: "SIGSEGV" });
   });
 
+  test("a run that is aborted ends at once, however far it has come", async () => {
+    // Each of these is at another step of building its walls.
+    for (let delayMs = 0; delayMs < 40; delayMs += 1) {
+      const result = await run("shell", "sleep 1000", { signal: AbortSignal.timeout(delayMs) });
+      expect(result).toMatchObject({ end: "aborted", exitCode: null });
+    }
+  });
+
   test("what is not a path in the workspace is refused", async () => {
     for (const path of ["/etc/x", "../x", "a/../../x", "", "a/../b"])
       await expect(open().run({ language: "shell", files: { [path]: "" }, entry: path })).rejects.toMatchObject({
