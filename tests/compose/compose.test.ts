@@ -37,6 +37,8 @@ beforeAll(async () => {
   stack = await Stack.create("flashloan-test", {
     FLASHLOAN_IMAGE: "flashloan/platform:test",
     DEVNET_WHALE_ACTIVITY: "0.7",
+    // It trades without a pause: the default budget is spent after a quarter of an hour of that.
+    RISK_GAS_BUDGET_HOUR_WEI: String(10n * 10n ** 18n),
     // The double that stands in for Jaeger where no image can be pulled reads no protobuf.
     OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
   });
