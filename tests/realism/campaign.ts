@@ -82,7 +82,9 @@ export async function runRealism(options: RealismOptions): Promise<RealismResult
           toBlock: z.number(),
         })
         .parse(platform.events.at(-1));
-      const onChain = await readChain(rpc, chain.deployment, summary.fromBlock, summary.toBlock);
+      // The executor's run begins while the platform starts; the market's with the end of that.
+      const openedAt = platform.events.find(({ event }) => event === "block")?.["block"];
+      const onChain = await readChain(rpc, chain.deployment, Number(openedAt), summary.toBlock);
       const settled = new Map<unknown, boolean>();
       for (const event of platform.events)
         if (event.event === "trade" && event["state"] === "SETTLED")

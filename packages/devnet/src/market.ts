@@ -140,7 +140,8 @@ export async function startMarket(rpc: JsonRpc, deployment: Deployment, options:
 async function keepBaseFee(rpc: JsonRpc): Promise<void> {
   const head = await rpc.request("eth_getBlockByNumber", ["latest", false], headerSchema);
   if (head.baseFeePerGas < BASE_FEE_MIN_WEI)
-    await rpc.request("anvil_setNextBlockBaseFeePerGas", [toQuantity(BASE_FEE_LOW_WEI)], z.unknown());
+    // With room below: a market whose process gets no time for some blocks leaves them empty.
+    await rpc.request("anvil_setNextBlockBaseFeePerGas", [toQuantity(BASE_FEE_HIGH_WEI)], z.unknown());
 }
 
 /** Fair prices take a step: ether and the other risky tokens wander, stable ones barely. */

@@ -100,6 +100,8 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       services = await start();
     }
     lifecycle.add("services", services);
+    const endpoints = await services.supervise({ databaseUrl: `pglite:${folder.supervisorPath}` });
+    // Last: what starts takes seconds of this process's time, and blocks without a market let the base fee fall.
     options.progress("starting the simulated market");
     const marketRpc = lifecycle.add("market's chain", await connectWebSocket(chain.url));
     const marketLog = log("simulated-market");
@@ -107,8 +109,6 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     const { DEVNET_WHALE_ACTIVITY: whaleActivity, DEVNET_RIVAL_ACTIVITY: rivalActivity } = activity;
     const market = { seed: options.seed, whaleActivity, rivalActivity, onError };
     lifecycle.add("market", await startMarket(marketRpc, chain.deployment, market));
-    // Trading comes first: the market has its blocks by now, and what begins here takes a second or two.
-    const endpoints = await services.supervise({ databaseUrl: `pglite:${folder.supervisorPath}` });
     folder.writeEndpoints(endpoints);
     return {
       endpoints,
