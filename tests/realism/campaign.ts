@@ -6,6 +6,7 @@ import { deploymentSchema } from "@flashloan/devnet/deployment";
 import { isAlive, stopAnvil } from "@flashloan/devnet/anvil";
 import { HftExecutorServiceService as ExecutorApi } from "@flashloan/proto/executor/v1/executor";
 import { MarketPredictorServiceService as PredictorApi } from "@flashloan/proto/predictor/v1/predictor";
+import { getHead } from "@flashloan/evm/chain";
 import { addressSchema, quantitySchema, smallQuantitySchema, toQuantity, type Hex } from "@flashloan/evm/hex";
 import { connectWebSocket, type JsonRpc } from "@flashloan/evm/json-rpc";
 import { RpcClient } from "@flashloan/shared/rpc-client";
@@ -18,6 +19,7 @@ export interface RealismResult {
   /** Cycles that gain before any cost, counted block by block, and those that gain after costs. */
   readonly grossPositive: number;
   readonly netPositive: number;
+  /** Of the blocks that hold transactions: the fee of an empty one is paid by nobody. */
   readonly leastBaseFeeWei: bigint;
   readonly settled: number;
   /** Our transactions that failed on chain. */
@@ -64,6 +66,8 @@ export async function runRealism(options: RealismOptions): Promise<RealismResult
     const [executor, predictor] = [new RpcClient(endpoints.hftExecutor), new RpcClient(endpoints.marketPredictor)];
     const rpc = await connectWebSocket(endpoints.chain.replace("http", "ws"));
     try {
+      // The executor's run begins while the platform starts, the market's with the end of that.
+      const openedAt = (await getHead(rpc)).number;
       const status = await executor.unary(ExecutorApi.getStatus, {});
       const target = Number(status.runFromBlock) + options.blocks;
       await platform.waitFor(
@@ -82,9 +86,7 @@ export async function runRealism(options: RealismOptions): Promise<RealismResult
           toBlock: z.number(),
         })
         .parse(platform.events.at(-1));
-      // The executor's run begins while the platform starts; the market's with the end of that.
-      const openedAt = platform.events.find(({ event }) => event === "block")?.["block"];
-      const onChain = await readChain(rpc, chain.deployment, Number(openedAt), summary.toBlock);
+      const onChain = await readChain(rpc, chain.deployment, openedAt, summary.toBlock);
       const settled = new Map<unknown, boolean>();
       for (const event of platform.events)
         if (event.event === "trade" && event["state"] === "SETTLED")
@@ -143,7 +145,7 @@ async function readChain(
       rpc.request("eth_getBlockByNumber", [toQuantity(number), false], blockSchema),
       rpc.request("eth_getBlockReceipts", [toQuantity(number)], receiptsSchema),
     ]);
-    if (baseFeePerGas < leastBaseFeeWei) leastBaseFeeWei = baseFeePerGas;
+    if (receipts.length > 0 && baseFeePerGas < leastBaseFeeWei) leastBaseFeeWei = baseFeePerGas;
     const rivals = receipts.filter((receipt) => receipt.from === deployment.rival.operator && receipt.status === 1);
     rivalTrades += rivals.length;
     for (const failure of receipts.filter(

@@ -1,5 +1,7 @@
 import { z } from "zod";
 import { createRandom, type Random } from "@flashloan/shared/random";
+import { withDeadline } from "@flashloan/shared/clock";
+import { FlashloanError } from "@flashloan/shared/errors";
 import type { Running } from "@flashloan/shared/lifecycle";
 import { headerSchema, type Header } from "@flashloan/evm/chain";
 import { hashSchema, toQuantity, toWord, type Hex } from "@flashloan/evm/hex";
@@ -29,6 +31,7 @@ const GWEI = 1_000_000_000n;
 const BASE_FEE_MIN_WEI = 5n * GWEI;
 const BASE_FEE_LOW_WEI = 7n * GWEI;
 const BASE_FEE_HIGH_WEI = 12n * GWEI;
+const OPENING_DEADLINE_MS = 60_000;
 const MAX_FEE_WEI = 2_000n * GWEI;
 const TRADE_GAS = 500_000n;
 /** Standard deviation of a fair price's logarithm per block. */
@@ -43,6 +46,8 @@ const DEPTH_SHARE_MAX = 0.035;
 /**
  * Runs the simulated market on a devnet: fair prices that wander, small traders who lean towards them, now and then a
  * whale, a rival searcher, and a background load that keeps gas at a price. None of them knows of our searcher.
+ * Resolves with the first block whose base fee is a real one.
+ * @throws FlashloanError `devnet_failed` when the chain mines no such block
  */
 export async function startMarket(rpc: JsonRpc, deployment: Deployment, options: MarketOptions): Promise<Running> {
   const accounts = await devAccounts(rpc);
@@ -75,6 +80,8 @@ export async function startMarket(rpc: JsonRpc, deployment: Deployment, options:
   });
 
   const step = async (header: Header): Promise<void> => {
+    // A market whose process got no time left blocks empty: what it sends now must not pay the fee they fell to.
+    if (header.baseFeePerGas < BASE_FEE_MIN_WEI) await raiseBaseFee(rpc);
     wander(fair, deployment, random);
     // Every draw happens in a fixed order whatever the chain answers, so that a seed names one flow.
     const plans: { from: Hex; pool: MarketPool; dollars: number; coin: number; tipWei: bigint }[] = [];
@@ -118,30 +125,37 @@ export async function startMarket(rpc: JsonRpc, deployment: Deployment, options:
     );
   };
 
+  const opened = Promise.withResolvers<void>();
   let busy: Promise<void> | undefined;
   const onHead = (result: unknown): void => {
     const parsed = headerSchema.safeParse(result);
     if (!parsed.success || busy) return;
+    if (parsed.data.baseFeePerGas >= BASE_FEE_MIN_WEI) opened.resolve();
     busy = step(parsed.data)
       .catch(onError)
       .finally(() => (busy = undefined));
   };
-  // A chain that ran on without its market has let the base fee fall to nothing: it starts again at a real price.
-  await keepBaseFee(rpc);
   const heads = await rpc.subscribe("newHeads", { message: onHead, reconnected: () => undefined });
-  return {
-    stop: async () => {
-      await heads.stop();
-      await busy;
-    },
+  const stop = async (): Promise<void> => {
+    await heads.stop();
+    await busy;
   };
+  try {
+    // A chain that ran on without its market let the base fee fall to nothing: the first step raises it again.
+    await withDeadline(opened.promise, OPENING_DEADLINE_MS, () => {
+      const what = `the devnet mined no block at a base fee of ${BASE_FEE_MIN_WEI} wei or more within ${OPENING_DEADLINE_MS / 1_000} s`;
+      return new FlashloanError("devnet_failed", `${what}: is its process alive, and does it mine?`);
+    });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { stop };
 }
 
-async function keepBaseFee(rpc: JsonRpc): Promise<void> {
-  const head = await rpc.request("eth_getBlockByNumber", ["latest", false], headerSchema);
-  if (head.baseFeePerGas < BASE_FEE_MIN_WEI)
-    // With room below: a market whose process gets no time for some blocks leaves them empty.
-    await rpc.request("anvil_setNextBlockBaseFeePerGas", [toQuantity(BASE_FEE_HIGH_WEI)], z.unknown());
+/** The next block's base fee, with room below: blocks may stay empty while the market's process gets no time. */
+async function raiseBaseFee(rpc: JsonRpc): Promise<void> {
+  await rpc.request("anvil_setNextBlockBaseFeePerGas", [toQuantity(BASE_FEE_HIGH_WEI)], z.unknown());
 }
 
 /** Fair prices take a step: ether and the other risky tokens wander, stable ones barely. */
