@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { isAlive, stopAnvil } from "@flashloan/devnet/anvil";
+import { devAccounts, ROLES } from "@flashloan/devnet/deploy";
 import {
   ExecutionMode,
   ExecutionState,
@@ -81,6 +82,7 @@ export interface CampaignOptions {
 /** A busy market, so that each round has its trade soon. */
 const ENVIRONMENT = { DEVNET_WHALE_ACTIVITY: "0.7", LOG_LEVEL: "debug" };
 const EVENT_DEADLINE_MS = 120_000;
+const TRANSFER_BLOCKS_MAX = 30;
 const OPEN_STATES = new Set(["SIGNED", "SUBMITTED", "REPLACED", "INCLUDED", "REORGED"]);
 
 /**
@@ -246,7 +248,8 @@ async function command(platform: PlatformProcess, kind: string): Promise<Hex | u
     if (kind !== "TRANSFER" && kind !== "DROPPED") return undefined;
     const { signer } = await executor.unary(ExecutorApi.getStatus, {});
     if (kind === "DROPPED") return await useKeyElsewhere(platform, rpc, signer);
-    const [, , , , whale] = await rpc.request("eth_accounts", [], z.array(addressSchema));
+    // Whoever sends for the market might take the same nonce at the same time: the deployer sends no more.
+    const from = await devAccount(rpc, ROLES.deployer);
     const fees = {
       gas: toQuantity(21_000n),
       maxFeePerGas: toQuantity(5_000n * 10n ** 9n),
@@ -254,11 +257,13 @@ async function command(platform: PlatformProcess, kind: string): Promise<Hex | u
     };
     const hash = await rpc.request(
       "eth_sendTransaction",
-      [{ from: whale, to: signer, value: toQuantity(10n ** 18n), ...fees }],
+      [{ from, to: signer, value: toQuantity(10n ** 18n), ...fees }],
       hashSchema,
     );
-    while (!(await getReceipt(rpc, hash)))
+    for (let blocks = 0; !(await getReceipt(rpc, hash)); blocks++) {
+      if (blocks > TRANSFER_BLOCKS_MAX) throw new Error(`the transfer ${hash} is in none of ${blocks} blocks`);
       await platform.waitFor(isEvent("block"), EVENT_DEADLINE_MS, platform.events.length);
+    }
     // Refused while a trade of the same block is not final; answered never, since the process is killed at it.
     for (let event: PlatformEvent | "exited" | undefined; event !== "exited";) {
       await executor.unary(ExecutorApi.declareTransfer, { transactionHash: hash }).catch(lost);
@@ -347,13 +352,12 @@ async function unprovoke(platform: PlatformProcess, point: NamedFaultPoint): Pro
 
 /** The owner stops the contract's operators, or lets them go on; mined before anything that bids less. */
 async function setPaused(rpc: JsonRpc, contract: Hex, paused: boolean): Promise<void> {
-  const accounts = await rpc.request("eth_accounts", [], z.array(addressSchema));
   const data = `0x16c38b3c${(paused ? 1n : 0n).toString(16).padStart(64, "0")}`;
   await rpc.request(
     "eth_sendTransaction",
     [
       {
-        from: accounts[11],
+        from: await devAccount(rpc, ROLES.owner),
         to: contract,
         data,
         gas: toQuantity(100_000n),
@@ -363,6 +367,11 @@ async function setPaused(rpc: JsonRpc, contract: Hex, paused: boolean): Promise<
     ],
     hashSchema,
   );
+}
+
+async function devAccount(rpc: JsonRpc, role: number): Promise<Hex> {
+  const accounts = await devAccounts(rpc);
+  return addressSchema.parse(accounts[role]);
 }
 
 function phaseOf(events: readonly PlatformEvent[]): Phase {
