@@ -37,6 +37,16 @@ async function receiver(): Promise<{
   return { endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, requests };
 }
 
+/** What of an OTLP request says which service did what. */
+const otlpSchema = z.object({
+  resourceSpans: z.array(
+    z.object({
+      resource: z.object({ attributes: z.array(z.object({ value: z.object({ stringValue: z.string() }) })) }),
+      scopeSpans: z.array(z.object({ spans: z.array(z.unknown()) })),
+    }),
+  ),
+});
+
 const start = (endpoint: string, protocol: "http/json" | "http/protobuf" = "http/json"): Promise<Tracing> =>
   startTracing({ service: "hft-executor", version: "1", endpoint, protocol });
 
@@ -50,6 +60,39 @@ test.each([
   await tracing.stop();
   expect(requests.map(({ url, headers }) => [url, headers["content-type"]])).toEqual([["/v1/traces", contentType]]);
   expect(requests[0]?.body.includes("feed.block")).toBe(true);
+});
+
+test("services of one process: each span leaves under the name of its service, and one may stop and start again", async () => {
+  const { endpoint, requests } = await receiver();
+  const of = (service: "checkpoint" | "hft-executor"): Promise<Tracing> =>
+    startTracing({ service, version: "1", endpoint, protocol: "http/json" });
+  const executor = await of("hft-executor");
+  const checkpoint = await of("checkpoint");
+  const spans = async (tracing: Tracing): Promise<void> => {
+    await tracing.span("feed.block", {}, async () => undefined);
+  };
+  await Promise.all([spans(executor), spans(checkpoint)]);
+  const again = await of("checkpoint");
+  await checkpoint.stop();
+  await spans(again);
+  for (const tracing of [executor, again]) await tracing.stop();
+  const sent = requests.flatMap(({ body }) => otlpSchema.parse(JSON.parse(body.toString("utf8"))).resourceSpans);
+  const named = sent.flatMap(({ resource, scopeSpans }) =>
+    scopeSpans.flatMap(({ spans: some }) => some.map(() => resource.attributes[0]?.value.stringValue ?? "")),
+  );
+  expect(named.toSorted()).toEqual(["checkpoint", "checkpoint", "hft-executor"]);
+  // The SDK ended with the last of them: what comes later begins anew, elsewhere.
+  const elsewhere = await receiver();
+  const later = await start(elsewhere.endpoint);
+  await spans(later);
+  await later.stop();
+  expect(elsewhere.requests.length).toBe(1);
+});
+
+test("a process sends its spans to one place", async () => {
+  const { endpoint } = await receiver();
+  lifecycle.add("tracing", await start(endpoint));
+  await expect(start("http://127.0.0.1:1")).rejects.toThrow("give its services the same OTEL_EXPORTER_OTLP_ENDPOINT");
 });
 
 test("a span hangs under the current one; one that is declared to have a parent is not recorded without", async () => {

@@ -8,6 +8,9 @@ import {
   type Context,
   type Tracer,
 } from "@opentelemetry/api";
+import type { Resource } from "@opentelemetry/resources";
+import type { ReadableSpan, SpanExporter } from "@opentelemetry/sdk-trace";
+import { FlashloanError } from "../errors.ts";
 import type { Running } from "../lifecycle.ts";
 import { SPANS, type ServiceName, type SpanAttributes, type SpanName } from "./declarations.ts";
 
@@ -50,35 +53,99 @@ export const NO_TRACING: Tracing = {
   stop: async () => undefined,
 };
 
-/** Starts sending spans when an endpoint is configured. */
+/** The OpenTelemetry SDK of this process. */
+interface ProcessSdk {
+  readonly endpoint: string;
+  /** Who each service says it is. */
+  readonly resources: Map<ServiceName, Resource>;
+  /** How many services trace: the last that stops ends the SDK. */
+  users: number;
+  flush(): Promise<void>;
+  shutdown(): Promise<void>;
+}
+let processSdk: ProcessSdk | undefined;
+
+/**
+ * Starts sending spans when an endpoint is configured.
+ * @throws FlashloanError config_invalid if another service of this process sends to another endpoint
+ */
 export async function startTracing(options: TracingOptions): Promise<Tracing> {
-  if (options.endpoint === undefined) return NO_TRACING;
-  const [{ BatchSpanProcessor, TracerProvider }, { resourceFromAttributes }, { AsyncLocalStorageContextManager }] =
-    await Promise.all([
-      import("@opentelemetry/sdk-trace"),
-      import("@opentelemetry/resources"),
-      import("@opentelemetry/context-async-hooks"),
-    ]);
-  const { OTLPTraceExporter } =
-    options.protocol === "http/json"
-      ? await import("@opentelemetry/exporter-trace-otlp-http")
-      : await import("@opentelemetry/exporter-trace-otlp-proto");
-  // The first of a process wins; the others find it there.
-  const manager = new AsyncLocalStorageContextManager().enable();
-  if (!context.setGlobalContextManager(manager)) manager.disable();
-  const exporter = new OTLPTraceExporter({
-    url: `${options.endpoint.replace(/\/$/, "")}/v1/traces`,
-    timeoutMillis: EXPORT_DEADLINE_MS,
-  });
-  const provider = new TracerProvider({
-    resource: resourceFromAttributes({ "service.name": options.service, "service.version": options.version }),
-    spanProcessors: [new BatchSpanProcessor({ exporter, scheduledDelayMillis: EXPORT_EVERY_MS })],
-  });
-  const tracer = provider.getTracer("flashloan", options.version);
+  const { endpoint, service, version } = options;
+  if (endpoint === undefined) return NO_TRACING;
+  const { createSdk, resourceFromAttributes } = await loadSdk(options.protocol);
+  processSdk ??= createSdk(endpoint);
+  const sdk = processSdk;
+  if (sdk.endpoint !== endpoint) {
+    throw new FlashloanError(
+      "config_invalid",
+      `this process sends its spans to ${sdk.endpoint} already, and can't send those of ${service} to ${endpoint}; ` +
+        "give its services the same OTEL_EXPORTER_OTLP_ENDPOINT",
+    );
+  }
+  sdk.users += 1;
+  sdk.resources.set(service, resourceFromAttributes({ "service.name": service, "service.version": version }));
+  const tracer = trace.getTracer(service, version);
   return {
     enabled: true,
     span: (name, attributes, work, startedAtMs) => runInSpan(tracer, name, attributes, work, startedAtMs),
-    stop: () => provider.shutdown(),
+    stop: async () => {
+      sdk.users -= 1;
+      if (sdk.users > 0) return sdk.flush();
+      processSdk = undefined;
+      trace.disable();
+      context.disable();
+      await sdk.shutdown();
+    },
+  };
+}
+
+/** Loads the SDK, which costs 30 MB: only a process that sends spans has it. */
+async function loadSdk(protocol: TracingOptions["protocol"]) {
+  const [{ NodeSDK }, { BatchSpanProcessor }, { resourceFromAttributes, emptyResource }, { OTLPTraceExporter }] =
+    await Promise.all([
+      import("@opentelemetry/sdk-node"),
+      import("@opentelemetry/sdk-trace"),
+      import("@opentelemetry/resources"),
+      protocol === "http/json"
+        ? import("@opentelemetry/exporter-trace-otlp-http")
+        : import("@opentelemetry/exporter-trace-otlp-proto"),
+    ]);
+  const createSdk = (endpoint: string): ProcessSdk => {
+    const resources = new Map<ServiceName, Resource>();
+    const url = `${endpoint.replace(/\/$/, "")}/v1/traces`;
+    const exporter = new OTLPTraceExporter({ url, timeoutMillis: EXPORT_DEADLINE_MS });
+    const processor = new BatchSpanProcessor({
+      exporter: namingServices(exporter, resources),
+      scheduledDelayMillis: EXPORT_EVERY_MS,
+    });
+    // Traces only: figures are Prometheus's, logs are pino's, and a traceparent is written and read by ourselves.
+    const sdk = new NodeSDK({
+      resource: emptyResource(),
+      autoDetectResources: false,
+      textMapPropagator: null,
+      metricReaders: [],
+      logRecordProcessors: [],
+      spanProcessors: [processor],
+    });
+    sdk.start();
+    return { endpoint, resources, users: 0, flush: () => processor.forceFlush(), shutdown: () => sdk.shutdown() };
+  };
+  return { createSdk, resourceFromAttributes };
+}
+
+/**
+ * The SDK knows one service a process; embedded, many share one. Each span leaves under the name of the service whose
+ * tracer made it, or a trace would show one box.
+ */
+function namingServices(exporter: SpanExporter, resources: ReadonlyMap<string, Resource>): SpanExporter {
+  const named = (span: ReadableSpan): ReadableSpan => {
+    const value = resources.get(span.instrumentationScope.name) ?? span.resource;
+    return Object.create(span, { resource: { value } }) as ReadableSpan;
+  };
+  return {
+    export: (spans, done) => exporter.export(spans.map(named), done),
+    forceFlush: async () => exporter.forceFlush?.(),
+    shutdown: () => exporter.shutdown(),
   };
 }
 
