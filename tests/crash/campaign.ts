@@ -21,6 +21,8 @@ import { PlatformProcess, type PlatformEvent } from "../support/platform-process
 
 /** Every place where the executor may be killed, in the order of a transaction's life. */
 export const FAULT_POINTS = [
+  "before_append_LEAD",
+  "after_append_LEAD",
   "before_append_BASELINE",
   "after_append_BASELINE",
   "before_append_SIGNED",

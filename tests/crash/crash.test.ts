@@ -4,6 +4,7 @@ import { PHASES, runCrashCampaign } from "./campaign.ts";
 // The small instance of `npm run campaign -- crash`: one point of each kind of side effect, and a kill in each phase.
 test("kill -9 around appends and sends, and at random times: nothing lost, nothing done twice, the total reconciles", async () => {
   const points = [
+    "after_append_LEAD",
     "after_append_BASELINE",
     "after_append_SIGNED",
     "before_send",

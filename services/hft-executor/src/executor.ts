@@ -7,7 +7,7 @@ import type { Signer } from "@flashloan/evm/transaction";
 import type { BlockReport, Hop, Opportunity } from "@flashloan/proto/predictor/v1/predictor";
 import type { RestoreOutcomesRequest } from "@flashloan/proto/risk/v1/risk";
 import type { Clock } from "@flashloan/shared/clock";
-import { FlashloanError } from "@flashloan/shared/errors";
+import { FlashloanError, toFlashloanError } from "@flashloan/shared/errors";
 import type { Logger } from "@flashloan/shared/log";
 import { currentTraceparent, inTrace, type Tracing } from "@flashloan/shared/telemetry/tracing";
 import type { Accounts } from "./accounting.ts";
@@ -104,6 +104,7 @@ export class Executor {
   #working: Promise<void> | undefined;
   #draining = false;
   #stopped = false;
+  #isLeading = true;
 
   private constructor(
     dependencies: ExecutorDependencies,
@@ -125,7 +126,7 @@ export class Executor {
     const laneDependencies = {
       ...shared,
       ...settings,
-      maySend: () => this.#state !== "KILLED",
+      maySend: () => this.#isLeading && this.#state !== "KILLED",
       onIntent: (intent: Intent) => {
         dependencies.metrics.intentChanged(intent);
         dependencies.onIntent(intent);
@@ -140,11 +141,16 @@ export class Executor {
   }
 
   /**
-   * Reads the ledger, checks it against the chain and takes up what a crash left open.
+   * Takes the lead of the signer's lane, reads the ledger, checks it against the chain and takes up what a crash left
+   * open. Whatever executor led before can't write any more, so that what is read is the last word.
    * @throws FlashloanError chain_mismatch when the ledger belongs to another chain, or the chain went back
    */
   static async recover(dependencies: ExecutorDependencies): Promise<Executor> {
     const { ledger, rpc, settings, signer, log, faultPoint, risk, metrics } = dependencies;
+    faultPoint("before_append_LEAD");
+    // By chain too, so that one that was started on a wrong chain deposes nobody before it is refused.
+    await ledger.takeLead(`${settings.genesisHash}:${signer.address}`);
+    faultPoint("after_append_LEAD");
     const { intents, plain } = await ledger.readAll();
     metrics.ledgerRead(intents.values());
     const head = await getHead(rpc);
@@ -178,6 +184,10 @@ export class Executor {
   }
   get mode(): ExecutionMode {
     return this.#mode;
+  }
+  /** False once a later start has taken the lead of this lane: then nothing is signed or sent here any more. */
+  get isLeading(): boolean {
+    return this.#isLeading;
   }
 
   /** A new head of the chain. */
@@ -248,7 +258,7 @@ export class Executor {
     const { clock } = this.#d;
     this.#draining = true;
     const until = clock.monotonic() + deadlineMs;
-    while (this.lane.open.size > 0 && this.#state !== "KILLED" && clock.monotonic() < until)
+    while (this.lane.open.size > 0 && this.#isLeading && this.#state !== "KILLED" && clock.monotonic() < until)
       await clock.sleep(DRAIN_POLL_MS);
   }
 
@@ -260,12 +270,12 @@ export class Executor {
   #kick(): void {
     this.#working ??= this.#work().finally(() => {
       this.#working = undefined;
-      if ((this.#pendingHead || this.#pendingReport) && !this.#stopped) this.#kick();
+      if ((this.#pendingHead || this.#pendingReport) && !this.#stopped && this.#isLeading) this.#kick();
     });
   }
 
   async #work(): Promise<void> {
-    while (!this.#stopped && (this.#pendingHead || this.#pendingReport)) {
+    while (!this.#stopped && this.#isLeading && (this.#pendingHead || this.#pendingReport)) {
       const head = this.#pendingHead;
       const pending = this.#pendingReport;
       this.#pendingHead = undefined;
@@ -274,10 +284,16 @@ export class Executor {
         if (head) await this.lane.advance(head);
         if (pending) await inTrace(pending.report.traceparent, () => this.#consider(pending));
       } catch (error) {
+        if (toFlashloanError(error).code === "fenced") this.#depose(error);
         // What failed is tried again with the next block: every step starts from the ledger's state.
-        if (!this.#stopped) this.#d.log.error({ error }, "executor_step_failed");
+        else if (!this.#stopped) this.#d.log.error({ error }, "executor_step_failed");
       }
     }
+  }
+
+  #depose(error: unknown): void {
+    this.#isLeading = false;
+    this.#d.log.error({ error, open: this.lane.open.size }, "lead_lost");
   }
 
   async #consider(pending: ArrivedReport): Promise<void> {

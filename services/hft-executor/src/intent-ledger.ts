@@ -1,5 +1,10 @@
-import { CheckpointServiceService as Checkpoint, Durability } from "@flashloan/proto/checkpoint/v1/checkpoint";
-import { FlashloanError } from "@flashloan/shared/errors";
+import { randomUUID } from "node:crypto";
+import {
+  CheckpointServiceService as Checkpoint,
+  Durability,
+  type AppendRequest,
+} from "@flashloan/proto/checkpoint/v1/checkpoint";
+import { FlashloanError, toFlashloanError } from "@flashloan/shared/errors";
 import type { RpcClient } from "@flashloan/shared/rpc-client";
 import type { Hex } from "@flashloan/evm/hex";
 import {
@@ -12,6 +17,10 @@ import {
   type IntentStep,
 } from "./intent.ts";
 
+/** Ledger stream of who led a lane, start by start. */
+const LEAD_PREFIX = "lead:";
+/** How often taking the lead is tried while others take it too. */
+const LEAD_ATTEMPTS_MAX = 10;
 /** Ledger stream of an intent. */
 const INTENT_PREFIX = "intent:";
 const PAGE = 1_000;
@@ -28,9 +37,32 @@ export interface PlainRecord {
 /** The executor's view of the checkpoint service: intents in, intents out. */
 export class IntentLedger {
   readonly #client: RpcClient;
+  #fence: AppendRequest["fence"];
 
   constructor(client: RpcClient) {
     this.#client = client;
+  }
+
+  /**
+   * Makes this ledger the one that writes for a lane: from now on every append of an earlier one is refused as fenced.
+   * The lane's stream of leaders is its own election: the place that a start takes in it is its fencing token.
+   * @throws FlashloanError sequence_conflict when others take it all the time; service_unavailable when the ledger is down
+   */
+  async takeLead(lane: string): Promise<void> {
+    const streamId = `${LEAD_PREFIX}${lane}`;
+    const idempotencyKey = randomUUID();
+    for (let attempt = 1; ; attempt++) {
+      const expectedSequence = await this.lengthOf(streamId, 0n);
+      const fence = { scope: streamId, token: expectedSequence + 1n };
+      const records = [{ state: "TAKEN", terminal: false, payload: encodePlain({}) }];
+      try {
+        await this.#append({ streamId, expectedSequence, idempotencyKey, records, fence });
+        this.#fence = fence;
+        return;
+      } catch (error) {
+        if (toFlashloanError(error).code !== "sequence_conflict" || attempt === LEAD_ATTEMPTS_MAX) throw error;
+      }
+    }
   }
 
   /** True when a commit survives a power cut. */
@@ -41,7 +73,8 @@ export class IntentLedger {
 
   /**
    * Appends steps, durably, then applies them. The key makes a repetition harmless, so a lost answer is asked again.
-   * @throws FlashloanError sequence_conflict when someone else wrote this intent; service_unavailable when the ledger is down
+   * @throws FlashloanError sequence_conflict when someone else wrote this intent; fenced when someone else leads since;
+   * service_unavailable when the ledger is down
    */
   async append(intent: Intent, steps: readonly IntentStep[], nowMs: number): Promise<void> {
     const records = steps.map((step) => ({
@@ -50,11 +83,8 @@ export class IntentLedger {
       payload: encodePayload(step),
     }));
     const idempotencyKey = `${intent.sequence}:${steps.map((step) => step.state).join("+")}`;
-    await this.#client.unary(
-      Checkpoint.append,
-      { streamId: `${INTENT_PREFIX}${intent.id}`, expectedSequence: intent.sequence, idempotencyKey, records },
-      { deadlineMs: APPEND_DEADLINE_MS, retries: APPEND_RETRIES },
-    );
+    const streamId = `${INTENT_PREFIX}${intent.id}`;
+    await this.#append({ streamId, expectedSequence: intent.sequence, idempotencyKey, records, fence: this.#fence });
     for (const step of steps) applyStep(intent, step, nowMs);
   }
 
@@ -66,19 +96,9 @@ export class IntentLedger {
 
   /** Appends one record to a stream of the platform's own. */
   async appendPlain(streamId: string, expectedSequence: bigint, state: string, payload: unknown): Promise<void> {
-    const bytes = Buffer.from(
-      JSON.stringify(payload, (_, value: unknown) => (typeof value === "bigint" ? value.toString() : value)),
-    );
-    await this.#client.unary(
-      Checkpoint.append,
-      {
-        streamId,
-        expectedSequence,
-        idempotencyKey: `${expectedSequence}:${state}`,
-        records: [{ state, terminal: false, payload: bytes }],
-      },
-      { deadlineMs: APPEND_DEADLINE_MS, retries: APPEND_RETRIES },
-    );
+    const records = [{ state, terminal: false, payload: encodePlain(payload) }];
+    const idempotencyKey = `${expectedSequence}:${state}`;
+    await this.#append({ streamId, expectedSequence, idempotencyKey, records, fence: this.#fence });
   }
 
   /** Everything that the ledger holds, in the order in which it was written. */
@@ -117,4 +137,14 @@ export class IntentLedger {
     } while (pageToken !== "");
     return { intents, plain };
   }
+
+  async #append(request: AppendRequest): Promise<void> {
+    await this.#client.unary(Checkpoint.append, request, { deadlineMs: APPEND_DEADLINE_MS, retries: APPEND_RETRIES });
+  }
+}
+
+function encodePlain(payload: unknown): Buffer {
+  return Buffer.from(
+    JSON.stringify(payload, (_, value: unknown) => (typeof value === "bigint" ? value.toString() : value)),
+  );
 }

@@ -55,6 +55,8 @@ interface Unsigned {
   readonly lastBlock: number;
 }
 
+/** Answers of the ledger after which the append is known not to be in it. */
+const REFUSED_FOR_GOOD: ReadonlySet<string> = new Set(["sequence_conflict", "fenced"]);
 /** What the node says to bytes that it has already. */
 const KNOWN_TO_NODE = [
   "already known",
@@ -114,7 +116,7 @@ export class Lane {
     try {
       await ledger.append(intent, steps, clock.now());
     } catch (error) {
-      if (toFlashloanError(error).code === "sequence_conflict") throw error;
+      if (REFUSED_FOR_GOOD.has(toFlashloanError(error).code)) throw error;
       this.#unresolved = { intent, steps, traceparent: currentTraceparent() };
       log.error({ error, intentId: intent.id, state: last }, "ledger_append_unresolved");
       return false;

@@ -9,6 +9,7 @@ import {
 } from "@flashloan/proto/executor/v1/executor";
 import { descriptorFile } from "@flashloan/proto/descriptor";
 import { MarketPredictorServiceService as Predictor, type Opportunity } from "@flashloan/proto/predictor/v1/predictor";
+import { countRecoveries } from "@flashloan/recovery/metrics";
 import { Broadcast } from "@flashloan/shared/broadcast";
 import { backoffMs, type Clock } from "@flashloan/shared/clock";
 import { FlashloanError } from "@flashloan/shared/errors";
@@ -108,7 +109,7 @@ export async function createExecutorService(
     const executor = await Executor.recover({
       rpc,
       ledger: new IntentLedger(ledgerClient),
-      risk: new RiskClient(riskClient),
+      risk: new RiskClient(riskClient, countRecoveries(context.metrics)),
       signer,
       clock,
       log,
@@ -198,6 +199,7 @@ export async function createExecutorService(
         checkpoint: () => ledgerClient.isServing(),
         "risk-manager": () => riskClient.isServing(),
         "market-predictor": () => predictorClient.isServing(),
+        lead: () => executor.isLeading,
       },
       setServing: server.setServing,
       stop: () => lifecycle.stop(),

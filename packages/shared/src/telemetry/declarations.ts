@@ -21,7 +21,7 @@ export interface MetricDeclaration {
 }
 
 /** What services can't do their work without. */
-const NEEDS = ["database", "chain", "feed", "checkpoint", "market-predictor", "risk-manager"] as const;
+const NEEDS = ["database", "chain", "feed", "checkpoint", "market-predictor", "risk-manager", "lead"] as const;
 /** @see NEEDS */
 export type Need = (typeof NEEDS)[number];
 
