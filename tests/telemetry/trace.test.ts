@@ -200,13 +200,14 @@ test("its counters moved as the trade says, with its trace as their exemplar", a
       `flashloan_block_to_submission_seconds_bucket ${firstTrace}`,
     ]),
   );
-  // The baseline; then six records with the signature, two steps, the operator's pause between, and two at the end.
+  // The lead and the baseline; then six records with the signature, two steps, the operator's pause between, and two at
+  // the end.
   expect(appending?.values).toMatchObject({
-    'flashloan_ledger_appends_total{outcome="appended"}': 6,
+    'flashloan_ledger_appends_total{outcome="appended"}': 7,
     'flashloan_ledger_appends_total{outcome="refused"}': 0,
     'flashloan_ledger_appends_total{outcome="failed"}': 0,
-    flashloan_ledger_position: 12,
-    flashloan_ledger_commit_seconds_count: 6,
+    flashloan_ledger_position: 13,
+    flashloan_ledger_commit_seconds_count: 7,
   });
   expect(guarding?.values).toMatchObject({
     'flashloan_risk_checks_total{outcome="approved"}': 2,

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Kysely } from "kysely";
 import type { Clock } from "@flashloan/shared/clock";
 import { FlashloanError, isFailure, toFlashloanError } from "@flashloan/shared/errors";
@@ -336,6 +337,8 @@ class DatabaseLedger implements Ledger {
   }
 
   async #commitAll(): Promise<void> {
+    // What came in the same message or turn of the event loop shares the first commit, instead of waiting for it.
+    await setImmediate();
     while (this.#waiting.length > 0) {
       const group = this.#takeGroup();
       const startedMs = this.#clock.monotonic();
