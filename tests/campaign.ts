@@ -3,9 +3,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { runKillCampaign } from "./checkpoint/kill-campaign.ts";
 import { runRealism } from "./realism/campaign.ts";
-import { HftExecutorServiceService } from "@flashloan/proto/executor/v1/executor";
 import { RpcClient } from "@flashloan/shared/rpc-client";
-import { CONTAINER_FAULTS, runFaults } from "./supervision/faults.ts";
+import { CONTAINER_FAULTS, runFaults, summaryAtRest } from "./supervision/faults.ts";
 import { Stack } from "./support/stack.ts";
 import { FAULT_POINTS, runCrashCampaign, type NamedFaultPoint } from "./crash/campaign.ts";
 
@@ -112,6 +111,8 @@ async function supervision(): Promise<{ lines: string[]; ok: boolean }> {
   const stack = await Stack.create("flashloan-test", {
     FLASHLOAN_IMAGE: "flashloan/platform:test",
     DEVNET_WHALE_ACTIVITY: "0.7",
+    // It trades without a pause: the default budget is spent after a quarter of an hour of that.
+    RISK_GAS_BUDGET_HOUR_WEI: String(10n * 10n ** 18n),
   });
   await stack.remove();
   await stack.compose("build");
@@ -122,11 +123,7 @@ async function supervision(): Promise<{ lines: string[]; ok: boolean }> {
   try {
     const units = ["checkpoint", "market-predictor", "risk-manager", "hft-executor"];
     const healed = await runFaults({ stack, supervisor, units, faults: CONTAINER_FAULTS, report: say });
-    const summary = await executor.unary(
-      HftExecutorServiceService.summarize,
-      { fromBlock: 0n, toBlock: 0n },
-      { deadlineMs: 60_000 },
-    );
+    const summary = await summaryAtRest(executor);
     const inSeconds = (ms: number): string => (ms / 1_000).toFixed(1);
     const rows = CONTAINER_FAULTS.map((fault) => {
       const of = healed.filter((each) => each.fault === fault);

@@ -1,6 +1,11 @@
 import { readFileSync } from "node:fs";
 import { kill } from "node:process";
 import {
+  ExecutionState,
+  HftExecutorServiceService as ExecutorApi,
+  type SummarizeResponse,
+} from "@flashloan/proto/executor/v1/executor";
+import {
   SupervisorServiceService as SupervisorApi,
   UnitCommand,
   UnitPhase,
@@ -84,6 +89,14 @@ export async function runFaults(options: {
       healed.push(result);
     }
   return healed;
+}
+
+/** What was traded by the ledger and by the chain, when everything that was signed has ended. */
+export async function summaryAtRest(executor: RpcClient): Promise<SummarizeResponse> {
+  const pause = { state: ExecutionState.EXECUTION_STATE_PAUSED, reason: "the campaign counts" };
+  await executor.unary(ExecutorApi.setState, pause);
+  await until(async () => (await executor.unary(ExecutorApi.getStatus, {})).inFlight === 0, "nothing is in flight");
+  return executor.unary(ExecutorApi.summarize, { fromBlock: 0n, toBlock: 0n }, { deadlineMs: 60_000 });
 }
 
 function seconds(ms: number): string {

@@ -79,14 +79,15 @@ test("a risk manager that restarts alone refuses everything until the executor h
     gasSpentDayWei: "0",
     consecutiveFailures: 0,
   });
+  // There is nothing to ask it about, and it is told with the next block.
+  await devnet.mine();
+  const told = { outcomesKnown: true, gasSpentDayWei: gasWei, consecutiveFailures: 1 };
+  await expect.poll(() => risk.unary(RiskApi.getStatus, {})).toMatchObject(told);
   await submit(run);
   expect(await risk.unary(RiskApi.getStatus, {})).toMatchObject({
-    outcomesKnown: true,
-    gasSpentDayWei: gasWei,
-    consecutiveFailures: 1,
+    ...told,
     state: TradingState.TRADING_STATE_ACTIVE,
-    // Asked once before it was told, and both times after.
-    refusals: { outcomes_unknown: 1n },
+    refusals: {},
     approvals: 2n,
   });
   await devnet.mine();

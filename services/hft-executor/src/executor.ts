@@ -102,6 +102,7 @@ export class Executor {
   #pendingHead: Header | undefined;
   #pendingReport: ArrivedReport | undefined;
   #working: Promise<void> | undefined;
+  #telling: Promise<void> | undefined;
   #draining = false;
   #stopped = false;
   #isLeading = true;
@@ -146,7 +147,7 @@ export class Executor {
    * @throws FlashloanError chain_mismatch when the ledger belongs to another chain, or the chain went back
    */
   static async recover(dependencies: ExecutorDependencies): Promise<Executor> {
-    const { ledger, rpc, settings, signer, log, faultPoint, risk, metrics } = dependencies;
+    const { ledger, rpc, settings, signer, log, faultPoint, metrics } = dependencies;
     faultPoint("before_append_LEAD");
     // By chain too, so that one that was started on a wrong chain deposes nobody before it is refused.
     await ledger.takeLead(`${settings.genesisHash}:${signer.address}`);
@@ -167,8 +168,8 @@ export class Executor {
     const executor = new Executor(dependencies, books, intents, plain.get(CONTROL_STREAM) ?? [], start);
     metrics.follow(executor);
     // The risk manager's budgets and breaker are in memory, and start from the ledger. One that is down is told with the
-    // first question: until then it approves nothing.
-    await risk.restore(executor.#history()).catch((error: unknown) => log.warn({ error }, "risk_manager_not_told_yet"));
+    // first question or block after that: until then it approves nothing.
+    await executor.#keepRiskTold();
     const { lane, state, mode } = executor;
     log.info({ intents: intents.size, open: lane.open.size, ...start, state, mode }, "executor_recovered");
     executor.onHead(head);
@@ -265,6 +266,7 @@ export class Executor {
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#working;
+    await this.#telling;
   }
 
   #kick(): void {
@@ -282,6 +284,8 @@ export class Executor {
       this.#pendingReport = undefined;
       try {
         if (head) await this.lane.advance(head);
+        // Nothing waits for it: a plan makes sure of it by itself.
+        if (head) this.#telling ??= this.#keepRiskTold().finally(() => (this.#telling = undefined));
         if (pending) await inTrace(pending.report.traceparent, () => this.#consider(pending));
       } catch (error) {
         if (toFlashloanError(error).code === "fenced") this.#depose(error);
@@ -289,6 +293,13 @@ export class Executor {
         else if (!this.#stopped) this.#d.log.error({ error }, "executor_step_failed");
       }
     }
+  }
+
+  #keepRiskTold(): Promise<void> {
+    const { risk, log } = this.#d;
+    return inTrace(undefined, () => risk.keepTold(() => this.#history())).catch((error: unknown) =>
+      log.warn({ error }, "risk_manager_not_told_yet"),
+    );
   }
 
   #depose(error: unknown): void {

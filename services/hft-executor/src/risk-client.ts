@@ -69,6 +69,19 @@ export class RiskClient {
     }
   }
 
+  /**
+   * Sees that it knows what was before, also when there is no plan to ask it about: until it does, its figures and
+   * alerts are of a day that never was.
+   * @throws FlashloanError circuit_open while it is not asked, deadline_exceeded, service_unavailable
+   */
+  async keepTold(history: () => RestoreOutcomesRequest): Promise<void> {
+    const isTold =
+      this.#isTold &&
+      (await this.#breaker.run((signal) => this.#client.unary(Risk.getStatus, {}, { deadlineMs: DEADLINE_MS, signal })))
+        .outcomesKnown;
+    if (!isTold) await this.restore(history());
+  }
+
   /** Tells all that the ledger knows. Repeating it is harmless. */
   async restore(history: RestoreOutcomesRequest): Promise<void> {
     await this.#breaker.run((signal) =>
