@@ -13,6 +13,8 @@ const CACHE_DEADLINE_MS = 25;
 const CACHE_REST_MS = 1_000;
 /** Entries nobody asks for go. */
 const ENTRY_TTL_MS = 3_600_000;
+/** Streams whose entries are kept up to date with each commit, since somebody asked for them: the last that were asked for. */
+const WANTED_MAX = 10_000;
 /** Text on its way to the cache; beyond it nothing is written, and a later read repairs that. */
 const WRITING_CHARACTERS_MAX = 8 * 1024 * 1024;
 /** Records of other writers that are taken in one by one; after more, everything is forgotten. */
@@ -59,6 +61,7 @@ export class LatestReads {
   #confirming: Promise<void> | undefined;
   #cacheRestsUntilMs = Number.NEGATIVE_INFINITY;
   #writingCharacters = 0;
+  readonly #wanted = new Set<string>();
 
   constructor(source: LatestSource, cache: Cache, clock: Clock, metrics: Metrics, head: bigint) {
     this.#source = source;
@@ -70,6 +73,7 @@ export class LatestReads {
   }
 
   async latest(streamId: string): Promise<LedgerRecord | undefined> {
+    this.#want(streamId);
     if (this.#clock.monotonic() - this.#confirmedMs > HEAD_AGE_MS_MAX) {
       // This read asks the tables anyway; those that follow may use what is confirmed meanwhile.
       this.#confirm();
@@ -92,7 +96,7 @@ export class LatestReads {
       this.#positions.advance(through);
       this.#confirmedMs = Math.max(this.#confirmedMs, startedMs);
     } else if (this.#positions.head < from) this.doubt();
-    for (const record of newest) this.#put(record);
+    for (const record of newest) if (this.#wanted.has(record.streamId)) this.#put(record);
   }
 
   /** Somebody may have committed what is not known here: nothing is served from the cache until the tables were asked. */
@@ -134,6 +138,15 @@ export class LatestReads {
     const record = decode(text);
     if (record?.streamId !== streamId) return miss("unreadable");
     return record.position === newest ? record : miss("behind");
+  }
+
+  #want(streamId: string): void {
+    this.#wanted.delete(streamId);
+    this.#wanted.add(streamId);
+    for (const oldest of this.#wanted) {
+      if (this.#wanted.size <= WANTED_MAX) break;
+      this.#wanted.delete(oldest);
+    }
   }
 
   #put(record: LedgerRecord): void {

@@ -110,7 +110,8 @@ export class UnitHealth {
   }
 
   #starting(sighting: UnitSighting, now: number): Verdict {
-    if (now - sighting.startedAtMs < START_MS) return { status: "starting" };
+    // One that was not asked yet may be up for long.
+    if (this.#answer === undefined || now - sighting.startedAtMs < START_MS) return { status: "starting" };
     return failed("start_timeout", `it has not answered since its start ${seconds(now - sighting.startedAtMs)} s ago`);
   }
 

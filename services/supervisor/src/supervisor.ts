@@ -12,16 +12,20 @@ import type { Diagnostician, DiagnosisReport } from "./diagnosis.ts";
 import type { UnitDriver, UnitSighting } from "./driver.ts";
 import { UnitHealth, type Answer } from "./health.ts";
 import { note, type CommandRecord, type Incident, type IncidentOutcome, type SupervisorStore } from "./incidents.ts";
-import { KNOWN_QUESTIONS } from "./known-questions.ts";
+import { KNOWN_QUESTIONS, type KnownQuestion } from "./known-questions.ts";
 import { PHASES, type Action, type RestartAction, type SupervisionTree, type UnitView } from "./tree.ts";
 import type { UnitDeclaration, Verdict } from "./unit.ts";
 
-/** How often every unit is looked at. */
+/** How often the driver is asked what runs. */
 const ROUND_MS = 1_000;
+/** How often a unit is asked how it is: one that is not up more often, so that it counts as healed as soon as it is. */
+const ASK_EVERY_MS = 1_000;
+const ASK_AGAIN_MS = 250;
 const SIGHT_DEADLINE_MS = 3_000;
 const ASK_DEADLINE_MS = 1_500;
-/** How often the known questions are asked. */
+/** How often the known questions are asked, and again after a wrong answer or none. */
 const QUESTION_EVERY_MS = 3_000;
+const QUESTION_AGAIN_MS = 1_000;
 const STORE_DEADLINE_MS = 3_000;
 /** What a unit is given to end by itself: time to drain when it can, hardly any when it does not answer. */
 const DRAIN_GRACE_MS = 15_000;
@@ -63,6 +67,7 @@ export class Supervisor implements Running {
   readonly #clients = new Map<string, RpcClient>();
   readonly #registered = new Map<string, UnitDeclaration>();
   readonly #incidents = new Map<string, Incident>();
+  readonly #asking = new Map<string, Promise<void>>();
   readonly #acting = new Set<Promise<void>>();
   readonly #diagnosing = new Set<Promise<void>>();
   #tree: SupervisionTree;
@@ -70,7 +75,6 @@ export class Supervisor implements Running {
   #running: Promise<void> | undefined;
   #heartbeats: Running | undefined;
   #hint: () => void = () => undefined;
-  #askedAtMs = 0;
   #savedState = "";
 
   constructor(dependencies: SupervisorDependencies) {
@@ -142,7 +146,7 @@ export class Supervisor implements Running {
     this.#hint();
     await this.#heartbeats?.stop();
     await this.#running;
-    await Promise.all([...this.#acting, ...this.#diagnosing]);
+    await Promise.all([...this.#asking.values(), ...this.#acting, ...this.#diagnosing]);
     await withDeadline(this.#deps.store.flush(), STORE_DEADLINE_MS, () => new Error("late")).catch(() => undefined);
     await Promise.all([...this.#clients.values()].map((client) => client.stop()));
   }
@@ -220,14 +224,47 @@ export class Supervisor implements Running {
         this.#tree.forget(declaration.id);
         this.#close(declaration.id, "gone", `${driver.kind} does not know it any more`);
       }
-    const asks = now - this.#askedAtMs >= QUESTION_EVERY_MS;
-    if (asks) this.#askedAtMs = now;
-    await Promise.all(this.units().map(({ declaration }) => this.#ask(declaration, asks)));
-    if (signal.aborted) return;
+    for (const { declaration } of this.units()) this.#follow(declaration, signal);
     for (const { declaration } of this.units()) this.#judge(declaration.id, clock.now());
-    if (this.#deps.restarts) for (const action of this.#tree.decide(clock.now())) this.#act(action);
+    this.#decide();
+  }
+
+  #decide(): void {
+    const now = this.#deps.context.clock.now();
+    if (this.#deps.restarts) for (const action of this.#tree.decide(now)) this.#act(action);
     this.#report();
     void this.#save();
+  }
+
+  /** Asks a unit again and again, so that one which does not answer delays nobody else's judgement. */
+  #follow({ id, speaks }: UnitDeclaration, signal: AbortSignal): void {
+    if (speaks === "nothing" || this.#asking.has(id)) return;
+    const following = this.#askOn(id, signal)
+      .catch((error: unknown) => {
+        if (!signal.aborted) this.#deps.context.log.error({ error, unit: id }, "unit_not_asked");
+      })
+      .finally(() => this.#asking.delete(id));
+    this.#asking.set(id, following);
+  }
+
+  async #askOn(id: string, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps.context;
+    let [questionedAtMs, questionInMs] = [Number.NEGATIVE_INFINITY, QUESTION_EVERY_MS];
+    for (;;) {
+      // It may have been declared anew, at another address.
+      const unit = this.units().find(({ declaration }) => declaration.id === id);
+      if (!unit) return;
+      const asks = clock.now() - questionedAtMs >= questionInMs;
+      if (asks) questionedAtMs = clock.now();
+      const isWell = await this.#ask(unit.declaration, asks);
+      if (signal.aborted) return;
+      questionInMs = isWell ? QUESTION_EVERY_MS : QUESTION_AGAIN_MS;
+      const before = unit.phase;
+      this.#judge(id, clock.now());
+      const { phase } = this.#view(id);
+      if (phase !== before) this.#decide();
+      await clock.sleep(isWell && phase === "up" ? ASK_EVERY_MS : ASK_AGAIN_MS, signal);
+    }
   }
 
   #sight(): Promise<readonly UnitSighting[]> {
@@ -258,22 +295,30 @@ export class Supervisor implements Running {
     this.#deps.store.keep(incident);
   }
 
-  async #ask(declaration: UnitDeclaration, asks: boolean): Promise<void> {
+  /** True when it answered, and well. */
+  async #ask({ id, address, speaks }: UnitDeclaration, asks: boolean): Promise<boolean> {
+    if (address === undefined) return true;
     const { clock } = this.#deps.context;
-    const health = this.#healthOf(declaration.id);
-    if (declaration.speaks === "nothing" || declaration.address === undefined) return;
-    if (declaration.speaks === "mcp") return health.answered(await pingMcp(declaration.address), clock.now());
-    const client = this.#client(declaration.address);
-    const answer = await client.health(ASK_DEADLINE_MS);
+    const health = this.#healthOf(id);
+    const client = speaks === "grpc" ? this.#client(address) : undefined;
+    const answer = await (client?.health(ASK_DEADLINE_MS) ?? pingMcp(address));
     health.answered(answer, clock.now());
-    const question = KNOWN_QUESTIONS[declaration.id];
-    if (!asks || question === undefined || answer !== "serving") return;
+    const question = KNOWN_QUESTIONS[id];
+    if (!asks || !client || !question || answer !== "serving") return typeof answer === "string";
+    const probe = await this.#probe(question, client);
+    if (probe) health.probed(probe.wrong);
+    return probe?.wrong === undefined;
+  }
+
+  /** What was wrong with the answer to a known question; undefined without an answer, which is the health check's business. */
+  async #probe(question: KnownQuestion, client: RpcClient): Promise<{ wrong: string | undefined } | undefined> {
     try {
-      health.probed(await question(client, ASK_DEADLINE_MS));
+      return { wrong: await question(client, ASK_DEADLINE_MS) };
     } catch (error) {
-      // Refused or late is the business of the health check; an answer that can't be read is a wrong one.
       const { code, message } = toFlashloanError(error);
-      if (code === "internal" || code === "argument_invalid") health.probed(`it refuses a known question: ${message}`);
+      // An answer that can't be read is a wrong one.
+      const isRefusal = code === "internal" || code === "argument_invalid";
+      return isRefusal ? { wrong: `it refuses a known question: ${message}` } : undefined;
     }
   }
 
@@ -360,14 +405,14 @@ export class Supervisor implements Running {
         const { file = null, line = null, message, stack } = report.codeFault;
         publishFact(context, "flashloan.code-fault", unit, { incidentId: id, unit, fault, file, line, message, stack });
       }
-      this.#follow(report, incident);
+      this.#followAdvice(report, incident);
     } catch (error) {
       if (!this.#stopping.signal.aborted) context.log.error({ error, incidentId: id }, "incident_not_diagnosed");
     }
   }
 
   /** Of what may be recommended only a quarantine is more than what is done anyway. */
-  #follow({ pattern, confidence, explanation }: DiagnosisReport, { unit, id }: Incident): void {
+  #followAdvice({ pattern, confidence, explanation }: DiagnosisReport, { unit, id }: Incident): void {
     if (!this.#deps.restarts || pattern !== "quarantine" || confidence < QUARANTINE_CONFIDENCE) return;
     const isOpen = this.#incidents.get(unit)?.id === id;
     const phase = this.units().find(({ declaration }) => declaration.id === unit)?.phase;

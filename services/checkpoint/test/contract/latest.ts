@@ -68,6 +68,12 @@ export function latestContract(
   });
 
   const newStream = (): string => `latest:${++streams}`;
+  /** A stream that somebody asked for already: what is appended to it goes into the cache at once. */
+  const wantedStream = async (): Promise<string> => {
+    const stream = newStream();
+    await ledger.latest(stream);
+    return stream;
+  };
   const command = (streamId: string, sequence: bigint, text = `${sequence}`): AppendCommand => ({
     streamId,
     expectedSequence: sequence,
@@ -84,8 +90,20 @@ export function latestContract(
     return [record?.sequence, record && Buffer.from(record.payload).toString(), ...moved.map(([label]) => label)];
   };
 
-  test(`${name}: what was just appended is read from the cache, as it is in the tables`, async () => {
+  test(`${name}: a stream goes into the cache when it is first asked for, and from then on with each commit`, async () => {
     const stream = newStream();
+    await ledger.append(command(stream, 0n));
+    await cache.written();
+    expect(keyOf(stream)).toBe("");
+    expect(await read(ledger, stream)).toEqual([1n, "0", "database", "absent"]);
+    expect(await read(ledger, stream)).toEqual([1n, "0", "cache"]);
+    await ledger.append(command(stream, 1n));
+    await cache.written();
+    expect(await read(ledger, stream)).toEqual([2n, "1", "cache"]);
+  });
+
+  test(`${name}: what was just appended is read from the cache, as it is in the tables`, async () => {
+    const stream = await wantedStream();
     await ledger.append(command(stream, 0n, "é\u0000"));
     await cache.written();
     const cached = await ledger.latest(stream);
@@ -99,20 +117,23 @@ export function latestContract(
   test(`${name}: nothing is in the cache before it is committed, and nothing of what is refused`, async () => {
     const stream = newStream();
     const missing: string[] = [];
+    let looked = 0;
     cache.before.push(async (key) => {
+      looked += 1;
       const streamId = key.slice(key.indexOf("latest:") + "latest:".length);
       if ((await ledger.history(streamId, 0n, 1)).records.length === 0) missing.push(key);
     });
-    await Promise.all(Array.from({ length: 20 }, () => ledger.append(command(newStream(), 0n))));
+    await Promise.all(Array.from({ length: 20 }, async () => ledger.append(command(await wantedStream(), 0n))));
     await expect(ledger.append(command(stream, 3n))).rejects.toMatchObject({ code: "sequence_conflict" });
     await cache.written();
     cache.before.pop();
     expect(missing).toEqual([]);
+    expect(looked).toBe(20);
     expect(keyOf(stream)).toBe("");
   });
 
   test(`${name}: an old entry, another stream's, and nonsense are never served, and are put right`, async () => {
-    const [stream, other] = [newStream(), newStream()];
+    const [stream, other] = [await wantedStream(), await wantedStream()];
     await ledger.append(command(stream, 0n));
     await ledger.append(command(other, 0n));
     await cache.written();
@@ -136,7 +157,7 @@ export function latestContract(
   });
 
   test(`${name}: what a rollback restored is the newest at once, from the cache too`, async () => {
-    const stream = newStream();
+    const stream = await wantedStream();
     await ledger.append(command(stream, 0n));
     await ledger.append(command(stream, 1n));
     await ledger.rollback({ streamId: stream, toSequence: 1n, reason: "r", idempotencyKey: "back" });
@@ -147,7 +168,7 @@ export function latestContract(
   });
 
   test(`${name}: a stream that is compacted is not served as it was before`, async () => {
-    const stream = newStream();
+    const stream = await wantedStream();
     await ledger.append(command(stream, 0n));
     await ledger.append({
       ...command(stream, 1n),
@@ -162,7 +183,7 @@ export function latestContract(
   });
 
   test(`${name}: a cache that was emptied is filled again by what is read`, async () => {
-    const names = Array.from({ length: 10 }, newStream);
+    const names = await Promise.all(Array.from({ length: 10 }, wantedStream));
     await Promise.all(names.map((stream) => ledger.append(command(stream, 0n))));
     await cache.written();
     await Promise.all([...cache.keys].map((key) => cache.delete(key)));
@@ -171,7 +192,7 @@ export function latestContract(
   });
 
   test(`${name}: a ledger that was opened again takes nothing over from the run before`, async () => {
-    const stream = newStream();
+    const stream = await wantedStream();
     await ledger.append(command(stream, 0n));
     await cache.written();
     const counted = createMetrics("checkpoint");
