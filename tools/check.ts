@@ -38,6 +38,12 @@ const stages: Stage[] = [
     cwd: `${ROOT}packages/devnet`,
   },
   {
+    name: "statevector's kernel is current",
+    command: "node",
+    args: ["tools/build.ts", "--check"],
+    cwd: `${ROOT}packages/statevector`,
+  },
+  {
     name: "contract artifact is current",
     command: "node",
     args: ["tools/build.ts", "--check"],

@@ -26,6 +26,12 @@ const code = await runStages([
     args: ["--conditions=@flashloan/source", "packages/embedded/tools/telemetry-reference.ts"],
   },
   { name: "devnet's hostile contracts", command: "node", args: ["tools/build.ts"], cwd: `${ROOT}packages/devnet` },
+  {
+    name: "statevector's kernel",
+    command: "node",
+    args: ["tools/build.ts"],
+    cwd: `${ROOT}packages/statevector`,
+  },
   { name: "contract artifact", command: "node", args: ["tools/build.ts"], cwd: `${ROOT}packages/contracts` },
 ]);
 process.exitCode = code;

@@ -1,0 +1,85 @@
+// One vector holds one amplitude of two f64 or two amplitudes of two f32, each as (re, im). T is the storage type, C the
+// type of a cost code. What depends on sizeof<T>() or sizeof<C>() is decided at compile time.
+
+/** a − t·b. */
+// @ts-ignore: decorator
+@inline
+export function less<T>(a: v128, t: v128, b: v128): v128 {
+  return v128.sub<T>(a, v128.mul<T>(t, b));
+}
+
+/** a + t·b. */
+// @ts-ignore: decorator
+@inline
+export function more<T>(a: v128, t: v128, b: v128): v128 {
+  return v128.add<T>(a, v128.mul<T>(t, b));
+}
+
+/** (im, re) of each amplitude. */
+// @ts-ignore: decorator
+@inline
+export function swap<T>(v: v128): v128 {
+  if (sizeof<T>() == 8) return v128.shuffle<i64>(v, v, 1, 0);
+  return v128.shuffle<i32>(v, v, 1, 0, 3, 2);
+}
+
+/** v times the table's complex numbers: `at` for the vector's first amplitude, `next` for its second (f32). */
+// @ts-ignore: decorator
+@inline
+export function times<T>(v: v128, at: usize, next: usize): v128 {
+  if (sizeof<T>() == 8) {
+    const sin = v128.xor(v128.load64_splat(at, 8), i64x2(i64.MIN_VALUE, 0));
+    return more<T>(v128.mul<T>(v, v128.load64_splat(at)), swap<T>(v), sin);
+  }
+  const e = v128.load64_lane(next, v128.load64_zero(at), 1);
+  const cos = v128.shuffle<i32>(e, e, 0, 0, 2, 2);
+  const sin = v128.xor(v128.shuffle<i32>(e, e, 1, 1, 3, 3), i32x4(i32.MIN_VALUE, 0, i32.MIN_VALUE, 0));
+  return more<T>(v128.mul<T>(v, cos), swap<T>(v), sin);
+}
+
+/** Bytes of a complex number of storage type T, as a shift. */
+// @ts-ignore: decorator
+@inline
+function shift<T>(): usize {
+  return sizeof<T>() == 8 ? 4 : 3;
+}
+
+/** A vector times its phases e^{−iγC}: one table, or for 32-bit codes a table of the high and one of the low half. */
+// @ts-ignore: decorator
+@inline
+export function phased<T, C>(v: v128, code: usize, step: isize, table: usize): v128 {
+  const first = <usize>load<C>(code);
+  const second = sizeof<T>() == 8 ? first : <usize>load<C>(code + step);
+  if (sizeof<C>() < 4) return times<T>(v, table + (first << shift<T>()), table + (second << shift<T>()));
+  const low = table + (<usize>0x10000 << shift<T>());
+  return times<T>(
+    times<T>(v, table + ((first >>> 16) << shift<T>()), table + ((second >>> 16) << shift<T>())),
+    low + ((first & 0xffff) << shift<T>()),
+    low + ((second & 0xffff) << shift<T>()),
+  );
+}
+
+/** The codes of a vector's amplitudes as f64: one twice (f64), or both (f32). */
+// @ts-ignore: decorator
+@inline
+export function codes<T, C>(code: usize, step: isize): v128 {
+  const first = f64x2.splat(<f64>load<C>(code));
+  if (sizeof<T>() == 8) return first;
+  return f64x2.replace_lane(first, 1, <f64>load<C>(code + step));
+}
+
+/** A vector of products (x, y) per amplitude as f64: (x, y) itself, or (x + y, x' + y'), or the differences. */
+// @ts-ignore: decorator
+@inline
+export function widened<T>(v: v128, subtract: bool): v128 {
+  if (sizeof<T>() == 8) return subtract ? v128.xor(v, i64x2(0, i64.MIN_VALUE)) : v;
+  const pairs = subtract ? v128.sub<T>(v, swap<T>(v)) : v128.add<T>(v, swap<T>(v));
+  return f64x2.promote_low_f32x4(v128.shuffle<i32>(pairs, pairs, 0, 2, 0, 2));
+}
+
+/** Both lanes' sum. */
+// @ts-ignore: decorator
+@inline
+export function total(v: v128): f64 {
+  return f64x2.extract_lane(v, 0) + f64x2.extract_lane(v, 1);
+}
