@@ -41,7 +41,7 @@ export const PASS_BYTES = 64;
 export const BEFORE = { nothing: -1, plain: 0, phase: 1, init: 2 } as const;
 
 /** The least number of qubits that the kernel takes; fewer are padded with idle ones. */
-export const QUBITS_MIN = 5;
+const QUBITS_MIN = 5;
 /** Chunks that a pass is cut into at most. */
 export const CHUNKS = 128;
 /** Bytes of the sums of a chunk. */

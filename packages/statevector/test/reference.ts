@@ -4,15 +4,15 @@
 export type Complex = readonly [re: number, im: number];
 
 /** e^{i·angle}. */
-export function expi(angle: number): Complex {
+function expi(angle: number): Complex {
   return [Math.cos(angle), Math.sin(angle)];
 }
 
-export function times([a, b]: Complex, [c, d]: Complex): Complex {
+function times([a, b]: Complex, [c, d]: Complex): Complex {
   return [a * c - b * d, a * d + b * c];
 }
 
-export function plus([a, b]: Complex, [c, d]: Complex): Complex {
+function plus([a, b]: Complex, [c, d]: Complex): Complex {
   return [a + c, b + d];
 }
 
