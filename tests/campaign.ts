@@ -1,10 +1,14 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { runKillCampaign } from "./checkpoint/kill-campaign.ts";
 import { runRealism } from "./realism/campaign.ts";
 import { RpcClient } from "@flashloan/shared/rpc-client";
-import { CONTAINER_FAULTS, runFaults, summaryAtRest } from "./supervision/faults.ts";
+import { CONTAINER_FAULTS, inContainers } from "./supervision/container-faults.ts";
+import { EMBEDDED_FAULTS, EMBEDDED_UNITS, FaultyPlatform } from "./supervision/embedded-faults.ts";
+import { faultTable, runFaults, summaryAtRest } from "./supervision/faults.ts";
 import { Stack } from "./support/stack.ts";
 import { FAULT_POINTS, runCrashCampaign, type NamedFaultPoint } from "./crash/campaign.ts";
 
@@ -36,6 +40,7 @@ const usage = `npm run campaign -- NAME [options]
   ledger-kill  kill -9 of the checkpoint service, of PostgreSQL and of Redis, in turn, under writers that never pause
              --kills N of each (30)  --writers N (64)
   supervision  kill, hang, leak and corrupt each service once in Docker Compose, and see it healed
+  supervision-embedded  do each fault to each service of the embedded platform, and see it healed
   --seed N   seed of the market and of the kills (1)
   --write    write the result to docs/campaigns/NAME.md`;
 
@@ -44,6 +49,7 @@ const campaigns: Record<string, () => Promise<{ lines: string[]; ok: boolean }>>
   realism,
   "ledger-kill": ledgerKill,
   supervision,
+  "supervision-embedded": supervisionEmbedded,
 };
 const campaign = campaigns[positionals[0] ?? ""];
 if (values.help || !campaign) {
@@ -122,15 +128,8 @@ async function supervision(): Promise<{ lines: string[]; ok: boolean }> {
   ) as [RpcClient, RpcClient];
   try {
     const units = ["checkpoint", "market-predictor", "risk-manager", "hft-executor"];
-    const healed = await runFaults({ stack, supervisor, units, faults: CONTAINER_FAULTS, report: say });
+    const healed = await runFaults(inContainers(stack, supervisor), units, CONTAINER_FAULTS, say);
     const summary = await summaryAtRest(executor);
-    const inSeconds = (ms: number): string => (ms / 1_000).toFixed(1);
-    const rows = CONTAINER_FAULTS.map((fault) => {
-      const of = healed.filter((each) => each.fault === fault);
-      const middle = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
-      const [noticed, whole] = [of.map(({ noticedMs }) => noticedMs), of.map(({ healedMs }) => healedMs)];
-      return `| ${fault} | ${of.length} | ${inSeconds(middle(noticed))} | ${inSeconds(Math.max(...noticed))} | ${inSeconds(middle(whole))} | ${inSeconds(Math.max(...whole))} |`;
-    });
     const lines = [
       "# Supervision under faults",
       "",
@@ -138,9 +137,7 @@ async function supervision(): Promise<{ lines: string[]; ok: boolean }> {
       "",
       `Each fault to each of ${units.join(", ")} in Docker Compose; the back-off is reset between faults by an order that is kept. Seconds from the deed; a leak has to fill the memory first.`,
       "",
-      "| fault | times | noticed, median | worst | healed, median | worst |",
-      "| --- | ---: | ---: | ---: | ---: | ---: |",
-      ...rows,
+      ...faultTable(CONTAINER_FAULTS, healed),
       "",
       `- no other unit was restarted; ${summary.trades} trades settled, net ${summary.netWei} wei by the ledger, ${summary.chainDeltaWei} wei by the chain`,
     ];
@@ -148,6 +145,33 @@ async function supervision(): Promise<{ lines: string[]; ok: boolean }> {
   } finally {
     await Promise.all([supervisor.stop(), executor.stop()]);
     await stack.remove();
+  }
+}
+
+async function supervisionEmbedded(): Promise<{ lines: string[]; ok: boolean }> {
+  const startedMs = performance.now();
+  const folder = mkdtempSync(join(tmpdir(), "flashloan-faults-"));
+  const platform = new FaultyPlatform(folder, whole("seed"));
+  try {
+    await platform.started();
+    const healed = await runFaults(platform.place(), EMBEDDED_UNITS, EMBEDDED_FAULTS, say);
+    await platform.tradesOn();
+    const summary = await summaryAtRest(platform.client("hftExecutor"));
+    const lines = [
+      "# Supervision under faults, embedded",
+      "",
+      provenance(`supervision-embedded --seed ${values.seed}`, (performance.now() - startedMs) / 1_000),
+      "",
+      `Each fault to each of ${EMBEDDED_UNITS.join(", ")} in the one process of \`npm start\`; the back-off is reset between faults by an order that is kept. Seconds from the deed.`,
+      "",
+      ...faultTable(EMBEDDED_FAULTS, healed),
+      "",
+      `- no other unit was restarted; ${summary.trades} trades settled, net ${summary.netWei} wei by the ledger, ${summary.chainDeltaWei} wei by the chain`,
+    ];
+    return { lines, ok: summary.netWei === summary.chainDeltaWei && summary.trades > 0n };
+  } finally {
+    await platform.stop();
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 

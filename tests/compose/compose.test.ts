@@ -13,7 +13,8 @@ import { systemClock } from "@flashloan/shared/clock";
 import { RpcClient } from "@flashloan/shared/rpc-client";
 import { SERVICES, SPANS } from "@flashloan/shared/telemetry/declarations";
 import { addressSchema } from "@flashloan/evm/hex";
-import { CONTAINER_FAULTS, runFaults } from "../supervision/faults.ts";
+import { CONTAINER_FAULTS, inContainers } from "../supervision/container-faults.ts";
+import { runFaults } from "../supervision/faults.ts";
 import { audit } from "../support/audit.ts";
 import { LedgerLoad } from "../support/ledger-load.ts";
 import { anonymousBytes, Stack } from "../support/stack.ts";
@@ -175,7 +176,7 @@ test(
     const supervisor = new RpcClient(`127.0.0.1:${stack.port("SUPERVISOR_PORT")}`);
     try {
       const units = ["risk-manager"];
-      const healed = await runFaults({ stack, supervisor, units, faults: CONTAINER_FAULTS, report: say });
+      const healed = await runFaults(inContainers(stack, supervisor), units, CONTAINER_FAULTS, say);
       expect(healed.map(({ fault }) => fault)).toEqual(CONTAINER_FAULTS);
     } finally {
       await supervisor.stop();

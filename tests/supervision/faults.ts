@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs";
-import { kill } from "node:process";
 import {
   ExecutionState,
   HftExecutorServiceService as ExecutorApi,
@@ -9,65 +7,60 @@ import {
   SupervisorServiceService as SupervisorApi,
   UnitCommand,
   UnitPhase,
-  type Incident,
 } from "@flashloan/proto/supervisor/v1/supervisor";
+import type { Incident } from "@flashloan/proto/supervisor/v1/supervisor";
 import { systemClock } from "@flashloan/shared/clock";
 import type { RpcClient } from "@flashloan/shared/rpc-client";
-import { docker, type Stack } from "../support/stack.ts";
 
-// What can befall a service in a container, done to it from outside, and how long the supervisor takes to mend it.
+// What can befall a service, and how long the supervisor takes to mend it; where and how it is done differs.
 
-/** Every fault. */
-export const CONTAINER_FAULTS = ["kill", "hang", "leak", "corrupt"] as const;
-/** @see CONTAINER_FAULTS */
-export type ContainerFault = (typeof CONTAINER_FAULTS)[number];
-/** As what the supervisor may know each. */
-const KNOWN_AS: Readonly<Record<ContainerFault, readonly string[]>> = {
-  kill: ["crash"],
-  hang: ["no_answer"],
-  leak: ["out_of_memory", "crash", "no_answer"],
-  corrupt: ["wrong_answer"],
-};
 const HEAL_DEADLINE_MS = 180_000;
 const LOOK_EVERY_MS = 100;
 
+/** Where faults are done. */
+export interface FaultPlace<F extends string> {
+  /** The supervisor as it can be reached now. */
+  readonly supervisor: () => RpcClient;
+  /** Makes ready; the deed is what it returns. */
+  prepare(unit: string, fault: F): Promise<() => Promise<void>>;
+  /** Which run each unit is in. */
+  runs(): Promise<ReadonlyMap<string, string>>;
+  /** As what the supervisor may know each fault. */
+  readonly knownAs: Readonly<Record<F, readonly string[]>>;
+  /** Faults that end every unit, not only their own. */
+  readonly endsAll: ReadonlySet<F>;
+}
+
 /** One fault of one unit. */
-export interface Healed {
+export interface Healed<F extends string> {
   readonly unit: string;
-  readonly fault: ContainerFault;
+  readonly fault: F;
   /** As what the supervisor knew it. */
   readonly knownAs: string;
-  /** From the deed until it was noticed. A leak has to fill the memory first. */
+  /** From the deed until it was noticed. */
   readonly noticedMs: number;
   /** From the deed until the unit did its work again. */
   readonly healedMs: number;
 }
 
-/** Does each fault to each unit, one at a time, and waits until it is healed. @throws when it is not */
-export async function runFaults(options: {
-  readonly stack: Stack;
-  readonly supervisor: RpcClient;
-  readonly units: readonly string[];
-  readonly faults: readonly ContainerFault[];
-  readonly report: (line: string) => void;
-}): Promise<Healed[]> {
-  const { stack, supervisor, report } = options;
-  const healed: Healed[] = [];
-  for (const unit of options.units)
-    for (const fault of options.faults) {
-      await untilUp(supervisor);
-      const order = {
-        unit,
-        command: UnitCommand.UNIT_COMMAND_RESET,
-        operator: "fault campaign",
-        reason: "between faults",
-      };
-      await supervisor.unary(SupervisorApi.commandUnit, order);
-      const others = (await startsOf(supervisor, stack)).filter(([id]) => id !== unit);
-      const { Id: id, State: state } = await stack.inspect(unit);
+/** Does each fault to each unit, one at a time, and waits until it is healed. @throws when it is not, or another unit was touched */
+export async function runFaults<F extends string>(
+  place: FaultPlace<F>,
+  units: readonly string[],
+  faults: readonly F[],
+  report: (line: string) => void,
+): Promise<Healed<F>[]> {
+  const healed: Healed<F>[] = [];
+  for (const unit of units)
+    for (const fault of faults) {
+      await untilUp(place);
+      await resetBackoff(place, unit);
+      const before = await place.runs();
+      const last = (await newestIncident(place, unit))?.id;
+      const deed = await place.prepare(unit, fault);
       const atMs = Date.now();
-      await DEEDS[fault](id, state.Pid, unit);
-      const incident = await untilClosed(supervisor, unit, atMs);
+      await deed();
+      const incident = await untilClosed(place, unit, last);
       const result = {
         unit,
         fault,
@@ -78,17 +71,63 @@ export async function runFaults(options: {
       report(
         `${unit} ${fault}: ${result.knownAs} after ${seconds(result.noticedMs)} s, healed after ${seconds(result.healedMs)} s`,
       );
-      if (!KNOWN_AS[fault].includes(incident.fault))
+      if (!place.knownAs[fault].includes(incident.fault))
         throw new Error(`${unit} ${fault} was taken for ${incident.fault}`);
       if (incident.outcome !== "healed") throw new Error(`${unit} ${fault} ended ${incident.outcome}`);
-      const touched = (await startsOf(supervisor, stack)).filter(([other, at]) =>
-        others.some(([name, before]) => name === other && before !== at),
-      );
-      if (touched.length > 0)
-        throw new Error(`${unit} ${fault}: also restarted: ${touched.map(([name]) => name).join()}`);
+      const after = await place.runs();
+      const touched = [...before.keys()].filter((other) => other !== unit && before.get(other) !== after.get(other));
+      if (touched.length > 0 && !place.endsAll.has(fault))
+        throw new Error(`${unit} ${fault}: also restarted: ${touched.join()}`);
       healed.push(result);
     }
   return healed;
+}
+
+/** A table of how long each fault took to be noticed and healed. */
+export function faultTable<F extends string>(faults: readonly F[], healed: readonly Healed<F>[]): string[] {
+  const middle = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
+  const rows = faults.map((fault) => {
+    const of = healed.filter((each) => each.fault === fault);
+    const [noticed, whole] = [of.map(({ noticedMs }) => noticedMs), of.map(({ healedMs }) => healedMs)];
+    const cells = [middle(noticed), Math.max(...noticed), middle(whole), Math.max(...whole)];
+    return `| ${[fault, of.length, ...cells.map((ms) => seconds(ms))].join(" | ")} |`;
+  });
+  return [
+    "| fault | times | noticed, median | worst | healed, median | worst |",
+    "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ...rows,
+  ];
+}
+
+/** Begins a unit's back-off anew, by an order that is kept. */
+async function resetBackoff(place: FaultPlace<string>, unit: string): Promise<void> {
+  const command = UnitCommand.UNIT_COMMAND_RESET;
+  const order = { unit, command, operator: "fault campaign", reason: "between faults" };
+  await place.supervisor().unary(SupervisorApi.commandUnit, order);
+}
+
+async function untilUp(place: FaultPlace<string>): Promise<void> {
+  await until(async () => {
+    const { leading, units } = await place.supervisor().unary(SupervisorApi.getStatus, {}, { retries: 3 });
+    return leading && units.length > 0 && units.every(({ phase }) => phase === UnitPhase.UNIT_PHASE_UP);
+  }, "every unit is up");
+}
+
+/** A unit's first incident after another, once it is closed. */
+async function untilClosed(place: FaultPlace<string>, unit: string, after: string | undefined): Promise<Incident> {
+  let found: Incident | undefined;
+  await until(async () => {
+    const newest = await newestIncident(place, unit);
+    if (newest !== undefined && newest.id !== after && newest.closedAtMs > 0n) found = newest;
+    return found !== undefined;
+  }, `${unit} is healed`);
+  return found as unknown as Incident;
+}
+
+async function newestIncident(place: FaultPlace<string>, unit: string): Promise<Incident | undefined> {
+  const page = { unit, pageSize: 1, pageToken: "" };
+  const { incidents } = await place.supervisor().unary(SupervisorApi.listIncidents, page, { retries: 3 });
+  return incidents[0];
 }
 
 /** What was traded by the ledger and by the chain, when everything that was signed has ended. */
@@ -99,28 +138,6 @@ export async function summaryAtRest(executor: RpcClient): Promise<SummarizeRespo
   return executor.unary(ExecutorApi.summarize, { fromBlock: 0n, toBlock: 0n }, { deadlineMs: 60_000 });
 }
 
-function seconds(ms: number): string {
-  return (ms / 1_000).toFixed(1);
-}
-
-async function untilUp(supervisor: RpcClient): Promise<void> {
-  await until(async () => {
-    const { leading, units } = await supervisor.unary(SupervisorApi.getStatus, {}, { retries: 3 });
-    return leading && units.length > 0 && units.every(({ phase }) => phase === UnitPhase.UNIT_PHASE_UP);
-  }, "every unit is up");
-}
-
-async function untilClosed(supervisor: RpcClient, unit: string, sinceMs: number): Promise<Incident> {
-  let found: Incident | undefined;
-  await until(async () => {
-    const page = { unit, pageSize: 1, pageToken: "" };
-    const { incidents } = await supervisor.unary(SupervisorApi.listIncidents, page, { retries: 3 });
-    found = incidents.find(({ openedAtMs, closedAtMs }) => Number(openedAtMs) >= sinceMs - 1_000 && closedAtMs > 0n);
-    return found !== undefined;
-  }, `${unit} is healed`);
-  return found as unknown as Incident;
-}
-
 async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
   const deadline = performance.now() + HEAL_DEADLINE_MS;
   while (!(await condition())) {
@@ -129,101 +146,6 @@ async function until(condition: () => Promise<boolean>, what: string): Promise<v
   }
 }
 
-/** When each unit was last started. */
-async function startsOf(supervisor: RpcClient, stack: Stack): Promise<[string, string][]> {
-  const { units } = await supervisor.unary(SupervisorApi.getStatus, {});
-  const names = units.map(({ declaration }) => declaration?.id ?? "");
-  return Promise.all(
-    names.map(async (name): Promise<[string, string]> => [name, (await stack.inspect(name)).State.StartedAt]),
-  );
-}
-
-/** The service's own process: the one that init started. */
-function serviceProcess(initPid: number): number {
-  const [child] = readFileSync(`/proc/${initPid}/task/${initPid}/children`, "utf8").trim().split(" ");
-  return child === undefined || child === "" ? initPid : Number(child);
-}
-
-const DEEDS: Readonly<Record<ContainerFault, (id: string, initPid: number, unit: string) => Promise<void>>> = {
-  kill: async (_id, initPid) => void kill(initPid, "SIGKILL"),
-  hang: async (_id, initPid) => void kill(serviceProcess(initPid), "SIGSTOP"),
-  leak: (id, initPid) =>
-    evaluate(id, initPid, "globalThis.leak = []; setInterval(() => leak.push(Buffer.alloc(8 << 20, 1)), 20); 0"),
-  corrupt: (id, initPid, unit) => evaluate(id, initPid, "", LIES[unit]),
-};
-
-/** For each service an answer that is wrong, by the path of its method. */
-const LIES: Readonly<Record<string, { readonly path: string; readonly answer: string }>> = {
-  "risk-manager": {
-    path: "/flashloan.risk.v1.RiskManagerService/CheckPlan",
-    answer: "{ approved: true, refusals: [] }",
-  },
-  checkpoint: {
-    path: "/flashloan.checkpoint.v1.CheckpointService/GetStatus",
-    answer: "{ position: 1000000000n, durability: 2 }",
-  },
-  "market-predictor": {
-    path: "/flashloan.predictor.v1.MarketPredictorService/ListPools",
-    answer: '{ pools: [], nextPageToken: "" }',
-  },
-  "hft-executor": {
-    path: "/flashloan.executor.v1.HftExecutorService/ListTrades",
-    answer:
-      '{ trades: [{ intentId: "0x1", state: "SETTLED", grossWei: "2", premiumWei: "0", gasWei: "1", netWei: "2" }], nextPageToken: "" }',
-  },
-};
-
-/** Runs in the container, beside the service: opens the service's inspector and does something in its process. */
-const INJECTOR = `
-const [, expression, path, answer] = process.argv;
-const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-let targets;
-for (let tries = 0; !targets && tries < 100; tries++)
-  targets = await fetch("http://127.0.0.1:9229/json").then((r) => r.json()).catch(() => wait(100));
-const socket = new WebSocket(targets[0].webSocketDebuggerUrl);
-await new Promise((resolve) => socket.addEventListener("open", resolve));
-let last = 0;
-const ask = (method, params) => new Promise((resolve, reject) => {
-  const id = ++last;
-  socket.addEventListener("message", ({ data }) => {
-    const message = JSON.parse(data);
-    if (message.id !== id) return;
-    const fault = message.error ?? message.result.exceptionDetails;
-    if (fault) reject(new Error(JSON.stringify(fault))); else resolve(message.result);
-  });
-  socket.send(JSON.stringify({ id, method, params }));
-});
-if (expression) await ask("Runtime.evaluate", { expression });
-else {
-  const load = 'process.getBuiltinModule("module").createRequire("/app/packages/shared/package.json")("@grpc/grpc-js")';
-  const { result } = await ask("Runtime.evaluate", { expression: load + ".Server.prototype" });
-  const { objects } = await ask("Runtime.queryObjects", { prototypeObjectId: result.objectId });
-  const lie = "function () { let told = 0; for (const server of this) { const handler = server.handlers.get(" +
-    JSON.stringify(path) + "); if (handler) { told += 1; handler.func = (call, callback) => callback(null, " + answer +
-    "); } } return told; }";
-  const told = await ask("Runtime.callFunctionOn", { objectId: objects.objectId, functionDeclaration: lie, returnByValue: true });
-  if (told.result.value !== 1) throw new Error("no handler of " + path);
-}
-socket.close();
-`;
-
-async function evaluate(
-  container: string,
-  initPid: number,
-  expression: string,
-  lie?: { readonly path: string; readonly answer: string },
-): Promise<void> {
-  kill(serviceProcess(initPid), "SIGUSR1");
-  const environment = ["--env", "NODE_OPTIONS="];
-  const script = [
-    "node",
-    "--input-type=module",
-    "--eval",
-    INJECTOR,
-    "--",
-    expression,
-    lie?.path ?? "",
-    lie?.answer ?? "",
-  ];
-  await docker(["exec", ...environment, container, ...script]);
+function seconds(ms: number): string {
+  return (ms / 1_000).toFixed(1);
 }

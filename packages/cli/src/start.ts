@@ -40,6 +40,9 @@ interface Presenter {
 
 /** Seconds without a block after which the feed is said to be stale, again after each as many. */
 const STALE_S = 10;
+/** The pause before a service whose stream ended is asked again. */
+const STREAM_AGAIN_MS = 500;
+const TRADES_PAGE = 100;
 const STATE_NAMES: Readonly<Record<number, string>> = {
   [ExecutionState.EXECUTION_STATE_PAUSED]: "PAUSED",
   [ExecutionState.EXECUTION_STATE_KILLED]: "KILLED",
@@ -127,13 +130,22 @@ async function follow(
     }, 1_000);
     abort.signal.addEventListener("abort", () => clearInterval(watch), { once: true });
     const onTrade = (trade: Trade): void => {
+      if (state.trades.some(({ intentId, state: known }) => intentId === trade.intentId && known === trade.state))
+        return;
       takeTrade(state, trade);
       presenter.event("trade", tradeFields(trade));
       if (options.untilTrades > 0 && profitableTrades(state).length >= options.untilTrades) done.resolve("trades");
     };
+    const { signal } = abort;
+    const watchTrades = async function* (restarted: boolean): AsyncGenerator<Trade> {
+      // What happened while nobody told, first.
+      if (restarted) yield* await tradesSince(executor, status.runFromBlock);
+      for await (const { trade } of executor.serverStream(ExecutorApi.watchTrades, {}, signal)) if (trade) yield trade;
+    };
     const streams = [
       consume(
-        predictor.serverStream(PredictorApi.streamOpportunities, { opportunitiesMax: 8 }, abort.signal),
+        () => predictor.serverStream(PredictorApi.streamOpportunities, { opportunitiesMax: 8 }, signal),
+        signal,
         ({ report }) => {
           if (!report) return;
           takeReport(state, report);
@@ -151,7 +163,7 @@ async function follow(
           });
         },
       ),
-      consume(executor.serverStream(ExecutorApi.watchTrades, {}, abort.signal), ({ trade }) => trade && onTrade(trade)),
+      consume(watchTrades, signal, onTrade),
     ];
     const rejections = await platform.bus.subscribe(
       { group: "cli", pattern: "flashloan.opportunity.rejected" },
@@ -162,7 +174,7 @@ async function follow(
       },
     );
     const why = await Promise.race([done.promise, ...streams.map((stream) => stream.then(() => done.promise))]);
-    const summary = await settleAndSummarize(executor, options, state).catch((cause: unknown) => {
+    const summary = await settleAndSummarize(executor, options, state, status.runFromBlock).catch((cause: unknown) => {
       // Without the chain no figure can be vouched for: no summary rather than one that may be false.
       const at = `the chain at ${platform.endpoints.chain} can't be asked for the final figures (${(cause as Error).message})`;
       throw new FlashloanError(
@@ -183,8 +195,26 @@ async function follow(
   }
 }
 
-async function consume<T>(stream: AsyncIterable<T>, take: (item: T) => void): Promise<void> {
-  for await (const item of stream) take(item);
+/** Takes what a service streams until the signal aborts; a service that is restarted meanwhile is asked again. */
+async function consume<T>(
+  open: (restarted: boolean) => AsyncIterable<T>,
+  signal: AbortSignal,
+  take: (item: T) => void,
+): Promise<void> {
+  for (let restarted = false; !signal.aborted; restarted = true) {
+    try {
+      for await (const item of open(restarted)) take(item);
+    } catch (error) {
+      if (!(error instanceof FlashloanError)) throw error;
+    }
+    await systemClock.sleep(STREAM_AGAIN_MS, signal).catch(() => undefined);
+  }
+}
+
+/** The newest trades of this run, oldest first. */
+async function tradesSince(executor: RpcClient, fromBlock: bigint): Promise<readonly Trade[]> {
+  const { trades } = await executor.unary(ExecutorApi.listTrades, { pageSize: TRADES_PAGE, pageToken: "" });
+  return trades.filter(({ blockNumber }) => blockNumber > fromBlock).reverse();
 }
 
 /** The figures up to the block of the last trade that counts, once everything that was included by then is final. */
@@ -192,21 +222,21 @@ async function settleAndSummarize(
   executor: RpcClient,
   options: StartOptions,
   state: RunState,
+  fromBlock: bigint,
 ): Promise<SummarizeResponse> {
-  const status = await executor.unary(ExecutorApi.getStatus, {});
   const wanted = options.untilTrades > 0 ? profitableTrades(state)[options.untilTrades - 1] : undefined;
   const toBlock = wanted?.blockNumber ?? state.block;
   const deadline = systemClock.monotonic() + 10_000;
   const isOpen = (trade: Trade): boolean =>
     trade.blockNumber > 0n && trade.blockNumber <= toBlock && ["INCLUDED", "FINALIZED"].includes(trade.state);
   while (systemClock.monotonic() < deadline) {
-    const { trades } = await executor.unary(ExecutorApi.listTrades, { pageSize: 100, pageToken: "" });
+    const { trades } = await executor.unary(ExecutorApi.listTrades, { pageSize: TRADES_PAGE, pageToken: "" });
     if (!trades.some(isOpen) && state.block > toBlock) break;
     await systemClock.sleep(100);
   }
   return executor.unary(ExecutorApi.summarize, {
-    fromBlock: status.runFromBlock,
-    toBlock: toBlock > status.runFromBlock ? toBlock : status.runFromBlock,
+    fromBlock,
+    toBlock: toBlock > fromBlock ? toBlock : fromBlock,
   });
 }
 

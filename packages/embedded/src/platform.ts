@@ -10,6 +10,7 @@ import { createLogger, type Logger } from "@flashloan/shared/log";
 import type { EventBus } from "@flashloan/shared/ports/event-bus";
 import { endChain, ensureChain, newChain } from "./chain.ts";
 import { DataFolder, type Endpoints } from "./data-folder.ts";
+import { EXIT_FAILED, guardProcess } from "./process-guard.ts";
 import { startServices, type Services } from "./services.ts";
 
 /** How the embedded platform is started. */
@@ -60,6 +61,15 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     const destination = pino.destination({ dest: folder.logPath, sync: true });
     const level = options.environment["LOG_LEVEL"] ?? "info";
     const log = (service: string): Logger => createLogger(service, level, destination);
+    const giveUp = (error: unknown): void => {
+      log("platform").fatal({ error }, "process_failed");
+      process.exit(EXIT_FAILED);
+    };
+    let services: Services | undefined;
+    lifecycle.add(
+      "guard",
+      guardProcess((error) => services?.failed(error) ?? false, giveUp),
+    );
     const chainOptions = { port: options.chainPort, blockTimeS: options.blockTimeS, progress: options.progress };
     const hadLedger = folder.hasLedger();
     let chain = await ensureChain(folder, chainOptions);
@@ -84,9 +94,9 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
         environment,
         log,
         readLog: (service, lines) => folder.readLog(service, lines),
+        giveUp,
       });
     };
-    let services: Services;
     try {
       services = await start();
     } catch (error) {

@@ -13,13 +13,14 @@ import { createSupervisorService } from "@flashloan/supervisor/service";
 import { openCoordination, openEventBus, openLiveFeed } from "@flashloan/shared/adapters/open";
 import { readConfig, readTogether } from "@flashloan/shared/config";
 import { Lifecycle, type Running } from "@flashloan/shared/lifecycle";
+import type { FlashloanError } from "@flashloan/shared/errors";
 import type { Logger } from "@flashloan/shared/log";
 import type { EventBus } from "@flashloan/shared/ports/event-bus";
 import { hostService, platformConfigSchema, type HostedService } from "@flashloan/shared/run-service";
 import type { Service, ServiceContext } from "@flashloan/shared/service";
 import type { ServiceName } from "@flashloan/shared/telemetry/declarations";
 import type { Endpoints } from "./data-folder.ts";
-import { faultPointFromEnvironment } from "./fault-injection.ts";
+import { faultPointFromEnvironment, openFaultChannel } from "./fault-injection.ts";
 import { InProcessDriver } from "./in-process-driver.ts";
 
 /** The devnet that the services work on, and where their ledger lives. */
@@ -36,12 +37,16 @@ export interface ServicesOptions {
   readonly log: (service: string) => Logger;
   /** The newest log lines of a service. */
   readonly readLog?: (service: string, lines: number) => readonly string[];
+  /** Ends the process when a service that can't be ended stands in the way of its restart. */
+  readonly giveUp?: (error: FlashloanError) => void;
 }
 
 /** Every service, running in this process. */
 export interface Services extends Running {
   readonly endpoints: Endpoints;
   readonly bus: EventBus;
+  /** Takes in an error that nothing caught: the service that it arose in has crashed. False when it arose in none. */
+  failed(error: unknown): boolean;
   /** Has them supervised from now on; where everything is then. @throws FlashloanError config_invalid, port_taken, data_folder_unusable */
   supervise(supervision: Supervision): Promise<Endpoints>;
 }
@@ -100,33 +105,46 @@ export async function startServices(options: ServicesOptions): Promise<Services>
     const bus = lifecycle.add("bus", await openEventBus(platformConfig.BUS_URL));
     const coordination = lifecycle.add("coordination", await openCoordination(platformConfig.COORDINATION_URL));
     const liveFeed = lifecycle.add("live feed", await openLiveFeed(platformConfig.CACHE_URL));
-    const hostAt = (service: ServiceName, ports: Ports, start: ServiceStart): Promise<HostedService> =>
+    const faults = await openFaultChannel(environment);
+    if (faults) lifecycle.add("faults", faults);
+    const hostAt = (
+      service: ServiceName,
+      ports: Ports,
+      start: ServiceStart,
+      abandoned?: AbortSignal,
+    ): Promise<HostedService> => {
+      const startThere = (context: ServiceContext): Promise<Service> => start(context, ports.rpc);
       // Nothing here is starting beside us: what fails at first fails for good.
-      hostService({
+      return hostService({
         service,
         config: { ...platformConfig, METRICS_PORT: ports.metrics },
         log: log(service),
         bus,
         coordination,
         liveFeed,
-        start: (context) => start(context, ports.rpc),
+        start: faults?.around(service, startThere) ?? startThere,
         patienceMs: 0,
+        ...(abandoned && { abandoned }),
       });
-    const driver = lifecycle.add("units", new InProcessDriver(options.readLog ?? (() => [])));
+    };
+    const { readLog = () => [], giveUp = () => undefined } = options;
+    const driver = lifecycle.add("units", new InProcessDriver({ readLog, log, giveUp }));
     const host = async (
       service: ServiceName,
       configured: number,
       dependsOn: ServiceName[],
       start: ServiceStart,
+      how?: { readonly exclusive: boolean },
     ): Promise<HostedService> => {
       let ports: Ports = { rpc: configured, metrics: 0 };
       const declaration = { id: service, group: "trading", dependsOn, speaks: "grpc" as const, order: order++ };
-      return driver.add(declaration, async () => {
-        const hosted = await hostAt(service, ports, start);
+      const begin = async (abandoned: AbortSignal): Promise<HostedService> => {
+        const hosted = await hostAt(service, ports, start, abandoned);
         // Where it was, its clients find it again.
         ports = { rpc: portOf(hosted.address), metrics: portOf(hosted.metricsAddress) };
         return hosted;
-      });
+      };
+      return driver.add(declaration, begin, how);
     };
     let order = 0;
     const checkpointConfig = readConfig(checkpointConfigSchema, {
@@ -135,9 +153,9 @@ export async function startServices(options: ServicesOptions): Promise<Services>
     });
     const riskConfig = readConfig(riskConfigSchema, riskVariables);
     const predictorConfig = readConfig(predictorConfigSchema, predictorVariables);
-    const checkpoint = await host("checkpoint", 0, [], (context, port) =>
-      openCheckpointService({ ...checkpointConfig, CHECKPOINT_PORT: port }, context),
-    );
+    const startCheckpoint: ServiceStart = (context, port) =>
+      openCheckpointService({ ...checkpointConfig, CHECKPOINT_PORT: port }, context);
+    const checkpoint = await host("checkpoint", 0, [], startCheckpoint, { exclusive: true });
     const risk = await host("risk-manager", riskConfig.RISK_PORT, [], (context, port) =>
       createRiskManagerService({ ...riskConfig, RISK_PORT: port }, context),
     );
@@ -188,7 +206,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
         metrics: { ...metrics, supervisor: supervisor.metricsAddress },
       };
     };
-    return { endpoints, bus, supervise, stop: () => lifecycle.stop() };
+    return { endpoints, bus, failed: (error) => driver.failed(error), supervise, stop: () => lifecycle.stop() };
   } catch (error) {
     await lifecycle.stop().catch(() => undefined);
     throw error;

@@ -50,12 +50,14 @@ export interface RpcServer extends Running {
  * @throws FlashloanError port_taken; config_invalid for unusable certificates
  */
 export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
-  const credentials = serverCredentials(options.context.tlsFolder);
+  const { abandoned, interceptors, tlsFolder } = options.context;
+  const credentials = serverCredentials(tlsFolder);
   const server = new Server({
     "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
     "grpc.max_send_message_length": MESSAGE_BYTES_MAX,
     "grpc.keepalive_time_ms": 30_000,
     "grpc.keepalive_timeout_ms": 10_000,
+    interceptors: [...interceptors],
   });
   for (const service of options.services) server.addService(service.definition, service.implementation);
   const names = ["", ...options.services.map((service) => service.name)];
@@ -81,6 +83,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     for (const name of names) health.setStatus(name, serving ? "SERVING" : "NOT_SERVING");
   };
   let stopping: Promise<void> | undefined;
+  abandoned.addEventListener("abort", () => server.forceShutdown(), { once: true });
   return {
     address: `${options.host}:${port}`,
     setServing,

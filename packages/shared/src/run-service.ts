@@ -87,6 +87,8 @@ export interface HostOptions {
   readonly patienceMs: number;
   /** Gives the start up. */
   readonly signal?: AbortSignal;
+  /** Aborts when the service is left behind: it lets go of its ports at once. */
+  readonly abandoned?: AbortSignal;
 }
 
 /** A service that is up, with all that belongs to it. */
@@ -104,6 +106,7 @@ export interface HostedService extends Running {
 export async function hostService(options: HostOptions): Promise<HostedService> {
   const { service, config, log } = options;
   const lifecycle = new Lifecycle();
+  const abandoned = options.abandoned ?? new AbortController().signal;
   const patiently = <T>(work: () => Promise<T>): Promise<T> =>
     tryAgain(work, options.patienceMs, log, options.signal ?? new AbortController().signal);
   try {
@@ -128,6 +131,7 @@ export async function hostService(options: HostOptions): Promise<HostedService> 
         unmet: () => readiness.unmet,
       }),
     );
+    abandoned.addEventListener("abort", () => void endpoint.stop(), { once: true });
     const bus = options.bus ?? lifecycle.add("bus", await patiently(() => openEventBus(config.BUS_URL)));
     const coordination =
       options.coordination ??
@@ -145,6 +149,8 @@ export async function hostService(options: HostOptions): Promise<HostedService> 
       metrics,
       tracing,
       tlsFolder: config.GRPC_TLS_FOLDER,
+      interceptors: [],
+      abandoned,
     };
     const running = lifecycle.add(service, await patiently(() => options.start(context)));
     lifecycle.add("readiness", readiness);

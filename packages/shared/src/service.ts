@@ -1,3 +1,4 @@
+import type { ServerInterceptor } from "@grpc/grpc-js";
 import type { Clock } from "./clock.ts";
 import type { Running } from "./lifecycle.ts";
 import type { Logger } from "./log.ts";
@@ -22,6 +23,10 @@ export interface ServiceContext {
   readonly tracing: Tracing;
   /** Folder with the certificates for gRPC, servers and clients alike; undefined: plain text. */
   readonly tlsFolder: string | undefined;
+  /** What sees each call of its gRPC server before the handlers do, outermost first. */
+  readonly interceptors: readonly ServerInterceptor[];
+  /** Aborts when its host waits for it no longer: what listens lets go of its port at once, whoever is still served. */
+  readonly abandoned: AbortSignal;
 }
 
 /** A running service. */

@@ -25,11 +25,10 @@ const method = (name: string, responseStream: boolean): RpcMethod<Ask, Answer> &
 });
 const echo = method("Echo", false);
 const count = method("Count", true);
-const context = testContext("checkpoint");
 const schema = z.object({ count: z.number().int().min(0, "must not be negative") });
 const descriptorFile = new URL("../../proto/gen/descriptor.binpb", import.meta.url);
 
-async function serve(port = 0): Promise<RpcServer> {
+async function serve(port = 0, context = testContext("checkpoint")): Promise<RpcServer> {
   return startRpcServer({
     host: "127.0.0.1",
     port,
@@ -100,6 +99,19 @@ test("a service that is down is said to be down, a port that is taken to be take
     code: "service_unavailable",
   });
   await client.stop();
+});
+
+test("a server that is left behind lets go of its port at once, whoever it still serves", async () => {
+  const leave = new AbortController();
+  const server = await serve(0, testContext("checkpoint", { abandoned: leave.signal }));
+  const client = new RpcClient(server.address);
+  const unanswered = client.unary(echo, { count: 99 }, { deadlineMs: 60_000 }).catch((error: unknown) => error);
+  // Connected, or there would be nobody to be cut off.
+  await client.unary(echo, { count: 1 });
+  leave.abort();
+  expect(await unanswered).toBeInstanceOf(FlashloanError);
+  await client.stop();
+  await (await serve(Number(server.address.split(":")[1]))).stop();
 });
 
 test("retries reach a service that comes up late", async () => {

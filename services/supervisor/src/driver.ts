@@ -9,8 +9,10 @@ export interface UnitSighting {
   /** Changes with each start, whoever made it. */
   readonly incarnation: string;
   readonly startedAtMs: number;
-  /** How the last run ended, if the driver knows. */
-  readonly lastExit: { readonly code: number | undefined; readonly outOfMemory: boolean } | undefined;
+  /** How the last run ended, if the driver knows; with an `error` where it knows that nobody else starts it again. */
+  readonly lastExit:
+    | { readonly code: number | undefined; readonly outOfMemory: boolean; readonly error?: string }
+    | undefined;
   /** What a health check of the driver's own says. */
   readonly health: "healthy" | "unhealthy" | "unknown";
 }

@@ -103,6 +103,7 @@ export class UnitHealth {
   }
 
   #ended({ lastExit }: UnitSighting, now: number): Verdict {
+    if (lastExit?.error !== undefined) return failed("crash", `it failed: ${lastExit.error}`);
     if (now - (this.#endedSinceMs ?? now) < ENGINE_PATIENCE_MS) return { status: "degraded", reason: "it ended" };
     return lastExit?.outOfMemory
       ? failed("out_of_memory", "it ended at its memory limit")

@@ -499,6 +499,7 @@ export class Supervisor implements Running {
       context.log.error({ unit, error }, "unit_not_restarted");
       this.#tree.restarted(unit, message, context.clock.now());
     }
+    this.#hint();
   }
 
   /**

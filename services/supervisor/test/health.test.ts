@@ -74,6 +74,9 @@ test("what ended is left to its engine for a moment; then it is a crash, or its 
   expect(health.verdict(100 + ENGINE_PATIENCE_MS)).toMatchObject({ fault: "crash", reason: "it ended with code 1" });
   health.sighted(sighting({ state: "ended", lastExit: { code: 137, outOfMemory: true } }), 100);
   expect(health.verdict(100 + ENGINE_PATIENCE_MS)).toMatchObject({ fault: "out_of_memory" });
+  // Nobody else starts it again: a crash at once.
+  health.sighted(sighting({ state: "ended", lastExit: { code: undefined, outOfMemory: false, error: "no" } }), 100);
+  expect(health.verdict(100)).toMatchObject({ fault: "crash", reason: "it failed: no" });
 });
 
 test("frozen is no answer; what speaks nothing is judged by its engine's health check", () => {

@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import type { Coordination, Leadership, Registration } from "../ports/coordination.ts";
 
 interface Candidate {
@@ -74,8 +75,10 @@ export function createMemoryCoordination(): Coordination {
     watch: async (key, onChange) => {
       const set = watchers.get(key) ?? new Set();
       watchers.set(key, set);
-      set.add(onChange);
-      return { stop: async () => void set.delete(onChange) };
+      // What it does is the watcher's doing, not the writer's.
+      const bound = AsyncResource.bind(onChange);
+      set.add(bound);
+      return { stop: async () => void set.delete(bound) };
     },
     isReachable: async () => true,
     stop: async () => {

@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import { LRUCache } from "lru-cache";
 import { FlashloanError } from "../errors.ts";
 import {
@@ -110,7 +111,8 @@ export function createMemoryEventBus(): EventBus {
       const group = groups.get(key) ?? newGroup(options);
       groups.set(key, group);
       const consumer: Consumer = {
-        handler,
+        // What it does is its subscriber's doing, not the publisher's.
+        handler: AsyncResource.bind(handler),
         prefetch: options.prefetch ?? PREFETCH_DEFAULT,
         busy: new Set(),
         stopped: false,

@@ -20,6 +20,8 @@ export function testContext(service: ServiceName, given: Partial<ServiceContext>
     metrics: createMetrics(service),
     tracing: NO_TRACING,
     tlsFolder: undefined,
+    interceptors: [],
+    abandoned: new AbortController().signal,
     ...given,
   };
 }
