@@ -1,4 +1,5 @@
-// The simulator's inner loops. The host (src/) lays out the memory, writes tables and jobs, and calls `run`.
+// The simulator's inner loops. The host (src/) lays out the memory, writes tables and jobs, and calls `lead`.
+import { flipBlock, flipRows, seed, unphase } from "./adjoint";
 import { PHASE, PLAIN, mixBlock, mixRows } from "./radix";
 
 /** Where everything is; written by src/layout.ts, which mirrors these fields. */
@@ -6,15 +7,17 @@ import { PHASE, PLAIN, mixBlock, mixRows } from "./radix";
 @unmanaged
 class Job {
   state: usize = 0;
+  /** λ of the adjoint gradient, as large as the state. */
+  adjoint: usize = 0;
   codes: usize = 0;
   units: usize = 0;
-  /** A tile of columns for each thread. */
+  /** Two tiles of columns for each thread. */
   scratch: usize = 0;
-  scratchBytes: usize = 0;
+  tileBytes: usize = 0;
   /** A Pass for each pass. */
   passes: usize = 0;
   passCount: i32 = 0;
-  /** Four f64 for each chunk of each pass. */
+  /** A Sums for each chunk of each pass. */
   sums: usize = 0;
   qubits: i32 = 0;
   lowBits: i32 = 0;
@@ -30,13 +33,20 @@ class Job {
   generation: i32 = 0;
 }
 
-/** One walk over the whole state: mixers of one or two layers on the low or on the high qubits. */
+/** Forward: mixer A, then phases and mixer B, then the energy. */
+const FORWARD: i32 = 0;
+/** Mixer A, energy, λ = Cφ, and mixer A back on both. */
+const TURN: i32 = 1;
+/** On both: mixer A back, phases B back, mixer B back. */
+
+/** One walk over the whole state (and λ): mixers of one or two layers on the low or on the high qubits. */
 // @ts-ignore: decorator
 @unmanaged
 class Pass {
+  kind: i32 = 0;
   high: i32 = 0;
   energy: i32 = 0;
-  /** −1: there is no second layer. */
+  /** −1: there is no such mixer. */
   beforeA: i32 = 0;
   beforeB: i32 = 0;
   /** 1, or −1 where the register is complemented. */
@@ -48,9 +58,21 @@ class Pass {
   /** Chunks that are taken, and threads that are done. */
   taken: i32 = 0;
   done: i32 = 0;
-  reserved: i32 = 0;
   tangentA: f64 = 0;
   tangentB: f64 = 0;
+}
+
+/** What the units of a chunk add up. */
+// @ts-ignore: decorator
+@unmanaged
+class Sums {
+  /** ⟨C⟩ in codes. */
+  energy: f64 = 0;
+  /** Im⟨λ|ΣX|ψ⟩ of A's and of B's layer, over the pass's qubits. */
+  flipA: f64 = 0;
+  flipB: f64 = 0;
+  /** Im⟨λ|C|ψ⟩ of B's layer, in codes. */
+  phase: f64 = 0;
 }
 
 /** The address of an amplitude's code. */
@@ -59,45 +81,115 @@ function codeOf<C>(job: Job, direction: i32, index: usize): usize {
   return job.codes + (direction > 0 ? index : last - index) * sizeof<C>();
 }
 
-function lowChunk<T, C>(job: Job, pass: Pass, block: usize): f64 {
+function lowForward<T, C>(job: Job, pass: Pass, block: usize, sums: Sums): void {
   const bits = job.lowBits, index = block << bits, at = job.state + index * (sizeof<T>() << 1);
   const two = pass.beforeB >= 0;
   const energyCode = codeOf<C>(job, pass.directionEnergy, index);
   const energyStep = <isize>pass.directionEnergy * sizeof<C>();
-  let sum = mixBlock<T, C>(
+  sums.energy += mixBlock<T, C>(
     at, bits, v128.splat<T>(<T>pass.tangentA), pass.beforeA,
     codeOf<C>(job, pass.directionA, index), <isize>pass.directionA * sizeof<C>(), pass.tableA, job.units, <u32>index,
     !two && pass.energy != 0, energyCode, energyStep,
   );
-  if (two) {
-    sum = mixBlock<T, C>(
-      at, bits, v128.splat<T>(<T>pass.tangentB), pass.beforeB,
-      codeOf<C>(job, pass.directionB, index), <isize>pass.directionB * sizeof<C>(), pass.tableB, job.units, <u32>index,
-      pass.energy != 0, energyCode, energyStep,
-    );
-  }
-  return sum;
+  if (!two) return;
+  mixBlock<T, C>(
+    at, bits, v128.splat<T>(<T>pass.tangentB), pass.beforeB,
+    codeOf<C>(job, pass.directionB, index), <isize>pass.directionB * sizeof<C>(), pass.tableB, job.units, <u32>index,
+    false, energyCode, energyStep,
+  );
 }
 
-function highChunk<T, C>(job: Job, pass: Pass, tile: usize, scratch: usize): f64 {
-  const amplitude = sizeof<T>() << 1;
-  const width = job.width, bits = job.qubits - job.lowBits, index = tile * width;
-  const at = job.state + index * amplitude;
-  const row = amplitude << job.lowBits, tight = <usize>width * amplitude;
-  const a = v128.splat<T>(<T>pass.tangentA);
-  if (pass.beforeB < 0) {
-    const step = <isize>pass.directionEnergy * sizeof<C>();
-    return mixRows<T, C>(
-      at, row, scratch, tight, at, row, width, bits, a,
-      PLAIN, pass.energy != 0, codeOf<C>(job, pass.directionEnergy, index), step << job.lowBits, step, 0,
-    );
+function lowPlain<T, C>(at: usize, bits: i32, tangent: f64): void {
+  mixBlock<T, C>(at, bits, v128.splat<T>(<T>tangent), PLAIN, 0, 0, 0, 0, 0, false, 0, 0);
+}
+
+function lowTurn<T, C>(job: Job, pass: Pass, block: usize, sums: Sums): void {
+  const bits = job.lowBits, index = block << bits, offset = index * (sizeof<T>() << 1);
+  const a = job.state + offset, b = job.adjoint + offset;
+  lowForward<T, C>(job, pass, block, sums);
+  const code = codeOf<C>(job, pass.directionEnergy, index);
+  sums.energy += seed<T, C>(a, b, 1 << bits, code, <isize>pass.directionEnergy * sizeof<C>());
+  sums.flipA += flipBlock<T>(a, b, bits);
+  lowPlain<T, C>(a, bits, -pass.tangentA);
+  lowPlain<T, C>(b, bits, -pass.tangentA);
+}
+
+function lowBack<T, C>(job: Job, pass: Pass, block: usize, sums: Sums): void {
+  const bits = job.lowBits, index = block << bits, offset = index * (sizeof<T>() << 1);
+  const a = job.state + offset, b = job.adjoint + offset;
+  if (pass.beforeA >= 0) {
+    lowPlain<T, C>(a, bits, pass.tangentA);
+    lowPlain<T, C>(b, bits, pass.tangentA);
+    sums.flipA += flipBlock<T>(a, b, bits);
   }
-  mixRows<T, C>(at, row, scratch, tight, scratch, tight, width, bits, a, PLAIN, false, 0, 0, 0, 0);
+  const code = codeOf<C>(job, pass.directionB, index);
+  sums.phase += unphase<T, C>(a, b, 1 << bits, code, <isize>pass.directionB * sizeof<C>(), pass.tableB);
+  if (pass.beforeB < 0) return;
+  sums.flipB += flipBlock<T>(a, b, bits);
+  lowPlain<T, C>(a, bits, pass.tangentB);
+  lowPlain<T, C>(b, bits, pass.tangentB);
+}
+
+function highPlain<T, C>(
+  src: usize, srcRow: usize, tile: usize, tileRow: usize, dst: usize, dstRow: usize, width: i32, bits: i32, tangent: f64,
+): void {
+  const t = v128.splat<T>(<T>tangent);
+  mixRows<T, C>(src, srcRow, tile, tileRow, dst, dstRow, width, bits, t, PLAIN, false, 0, 0, 0, 0);
+}
+
+/** High qubits: columns of the state whose row is an amplitude's high bits, by a tile of them in the scratch. */
+function highChunk<T, C>(job: Job, pass: Pass, column: usize, thread: i32, sums: Sums): void {
+  const amplitude = sizeof<T>() << 1;
+  const width = job.width, bits = job.qubits - job.lowBits, index = column * width;
+  const a = job.state + index * amplitude, b = job.adjoint + index * amplitude;
+  const row = amplitude << job.lowBits, tileRow = <usize>width * amplitude;
+  const tileA = job.scratch + 2 * <usize>thread * job.tileBytes, tileB = tileA + job.tileBytes;
+  const lastCode = codeOf<C>(job, pass.directionEnergy, index);
+  const lastStep = <isize>pass.directionEnergy * sizeof<C>();
+  const code = codeOf<C>(job, pass.directionB, index);
   const step = <isize>pass.directionB * sizeof<C>();
-  return mixRows<T, C>(
-    scratch, tight, scratch, tight, at, row, width, bits, v128.splat<T>(<T>pass.tangentB),
-    PHASE, false, codeOf<C>(job, pass.directionB, index), step << job.lowBits, step, pass.tableB,
-  );
+  if (pass.kind == FORWARD && pass.beforeB < 0) {
+    sums.energy += mixRows<T, C>(
+      a, row, tileA, tileRow, a, row, width, bits, v128.splat<T>(<T>pass.tangentA),
+      PLAIN, pass.energy != 0, lastCode, lastStep << job.lowBits, lastStep, 0,
+    );
+    return;
+  }
+  highPlain<T, C>(a, row, tileA, tileRow, tileA, tileRow, width, bits, pass.tangentA);
+  if (pass.kind == FORWARD) {
+    mixRows<T, C>(
+      tileA, tileRow, tileA, tileRow, a, row, width, bits, v128.splat<T>(<T>pass.tangentB),
+      PHASE, false, code, step << job.lowBits, step, pass.tableB,
+    );
+    return;
+  }
+  let back = -pass.tangentA;
+  if (pass.kind == TURN) {
+    for (let r = 0; r < 1 << bits; ++r) {
+      const o = <usize>r * tileRow;
+      sums.energy += seed<T, C>(tileA + o, tileB + o, width, lastCode + (<isize>r * lastStep << job.lowBits), lastStep);
+    }
+    sums.flipA += flipRows<T>(tileA, tileB, width, bits);
+  } else {
+    highPlain<T, C>(b, row, tileB, tileRow, tileB, tileRow, width, bits, pass.tangentA);
+    sums.flipA += flipRows<T>(tileA, tileB, width, bits);
+    for (let r = 0; r < 1 << bits; ++r) {
+      const o = <usize>r * tileRow;
+      sums.phase += unphase<T, C>(
+        tileA + o, tileB + o, width, code + (<isize>r * step << job.lowBits), step, pass.tableB,
+      );
+    }
+    sums.flipB += flipRows<T>(tileA, tileB, width, bits);
+    back = pass.tangentB;
+  }
+  highPlain<T, C>(tileA, tileRow, tileA, tileRow, a, row, width, bits, back);
+  highPlain<T, C>(tileB, tileRow, tileB, tileRow, b, row, width, bits, back);
+}
+
+function lowChunk<T, C>(job: Job, pass: Pass, block: usize, sums: Sums): void {
+  if (pass.kind == FORWARD) lowForward<T, C>(job, pass, block, sums);
+  else if (pass.kind == TURN) lowTurn<T, C>(job, pass, block, sums);
+  else lowBack<T, C>(job, pass, block, sums);
 }
 
 /** Looks that a thread takes before it sleeps: about ten microseconds. */
@@ -119,16 +211,16 @@ function settles(at: usize, least: i32, timeoutNs: i64): bool {
 /** Chunks of a pass until none is left, then the others' end; false if that never came. */
 function runPass<T, C>(job: Job, p: i32, thread: i32): bool {
   const pass = changetype<Pass>(job.passes + p * offsetof<Pass>());
-  const scratch = job.scratch + <usize>thread * job.scratchBytes;
   const units = pass.high ? (1 << job.lowBits) / job.width : 1 << (job.qubits - job.lowBits);
   const each = (units + job.chunks - 1) / job.chunks;
   for (;;) {
     const chunk = atomic.add<i32>(changetype<usize>(pass) + offsetof<Pass>("taken"), 1);
     if (chunk * each >= units) break;
-    let sum: f64 = 0;
-    for (let unit = chunk * each; unit < min(units, (chunk + 1) * each); ++unit)
-      sum += pass.high ? highChunk<T, C>(job, pass, unit, scratch) : lowChunk<T, C>(job, pass, unit);
-    store<f64>(job.sums + (<usize>(p * job.chunks + chunk) << 5), sum);
+    const sums = changetype<Sums>(job.sums + (p * job.chunks + chunk) * offsetof<Sums>());
+    for (let unit = chunk * each; unit < min(units, (chunk + 1) * each); ++unit) {
+      if (pass.high) highChunk<T, C>(job, pass, unit, thread, sums);
+      else lowChunk<T, C>(job, pass, unit, sums);
+    }
   }
   const done = changetype<usize>(pass) + offsetof<Pass>("done");
   if (atomic.add<i32>(done, 1) + 1 == job.threads) {

@@ -1,6 +1,13 @@
 // One vector holds one amplitude of two f64 or two amplitudes of two f32, each as (re, im). T is the storage type, C the
 // type of a cost code. What depends on sizeof<T>() or sizeof<C>() is decided at compile time.
 
+/** Amplitudes in a vector. */
+// @ts-ignore: decorator
+@inline
+export function perVector<T>(): i32 {
+  return sizeof<T>() == 8 ? 1 : 2;
+}
+
 /** a − t·b. */
 // @ts-ignore: decorator
 @inline
@@ -23,13 +30,15 @@ export function swap<T>(v: v128): v128 {
   return v128.shuffle<i32>(v, v, 1, 0, 3, 2);
 }
 
-/** v times the table's complex numbers: `at` for the vector's first amplitude, `next` for its second (f32). */
+/**
+ * v times a table's complex numbers: `at` for the vector's first amplitude, `next` for its second (f32). An entry is
+ * (re, re, −im, im) in f64, and (re, im) in f32.
+ */
 // @ts-ignore: decorator
 @inline
 export function times<T>(v: v128, at: usize, next: usize): v128 {
   if (sizeof<T>() == 8) {
-    const sin = v128.xor(v128.load64_splat(at, 8), i64x2(i64.MIN_VALUE, 0));
-    return more<T>(v128.mul<T>(v, v128.load64_splat(at)), swap<T>(v), sin);
+    return more<T>(v128.mul<T>(v, v128.load(at)), swap<T>(v), v128.load(at, 16));
   }
   const e = v128.load64_lane(next, v128.load64_zero(at), 1);
   const cos = v128.shuffle<i32>(e, e, 0, 0, 2, 2);
@@ -37,11 +46,11 @@ export function times<T>(v: v128, at: usize, next: usize): v128 {
   return more<T>(v128.mul<T>(v, cos), swap<T>(v), sin);
 }
 
-/** Bytes of a complex number of storage type T, as a shift. */
+/** Bytes of a table's entry, as a shift. */
 // @ts-ignore: decorator
 @inline
 function shift<T>(): usize {
-  return sizeof<T>() == 8 ? 4 : 3;
+  return sizeof<T>() == 8 ? 5 : 3;
 }
 
 /** A vector times its phases e^{−iγC}: one table, or for 32-bit codes a table of the high and one of the low half. */
@@ -75,6 +84,16 @@ export function widened<T>(v: v128, subtract: bool): v128 {
   if (sizeof<T>() == 8) return subtract ? v128.xor(v, i64x2(0, i64.MIN_VALUE)) : v;
   const pairs = subtract ? v128.sub<T>(v, swap<T>(v)) : v128.add<T>(v, swap<T>(v));
   return f64x2.promote_low_f32x4(v128.shuffle<i32>(pairs, pairs, 0, 2, 0, 2));
+}
+
+/** v·code, for each amplitude's code. */
+// @ts-ignore: decorator
+@inline
+export function scaled<T, C>(v: v128, code: usize, step: isize): v128 {
+  const both = codes<T, C>(code, step);
+  if (sizeof<T>() == 8) return v128.mul<T>(v, both);
+  const narrow = f32x4.demote_f64x2_zero(both);
+  return v128.mul<T>(v, v128.shuffle<i32>(narrow, narrow, 0, 0, 1, 1));
 }
 
 /** Both lanes' sum. */

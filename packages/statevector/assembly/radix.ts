@@ -3,7 +3,7 @@
 //
 // A kernel walks `count` times over 8 (or 4) vectors that are a stride apart, from src to dst, which may be the same.
 // Codes run along: in steps of `step` bytes an amplitude, negative where the register is complemented.
-import { codes, less, more, phased, total, widened } from "./lanes";
+import { codes, less, more, perVector, phased, total, widened } from "./lanes";
 
 /** What comes before the butterflies: nothing, */
 export const PLAIN = 0;
@@ -228,13 +228,6 @@ export function lowest<T, C>(
 @inline
 export function stageBits(left: i32): i32 {
   return left == 2 || left == 4 ? 2 : 3;
-}
-
-/** Amplitudes in a vector. */
-// @ts-ignore: decorator
-@inline
-export function perVector<T>(): i32 {
-  return sizeof<T>() == 8 ? 1 : 2;
 }
 
 /** One stage: `radix` bits from `bit` of the row index of a panel. Returns Σ|φ|²·code if `energy`, else 0. */

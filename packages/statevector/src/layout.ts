@@ -50,9 +50,8 @@ export const SUMS_BYTES = 32;
 const JOB_ADDRESS = 1024;
 const LOW_BITS = 14;
 const HIGH_BITS_MAX = 12;
-const TILE_BYTES = 1 << 17;
-const TILE_RUN_BYTES = 128;
-const TILE_WIDTH_MAX = 64;
+const TILE_BYTES_MAX = 1 << 19;
+const TILE_WIDTH_MAX = 32;
 const ALIGNMENT = 128;
 
 /** Where things are in the kernel's memory, in bytes, and how the state is cut. */
@@ -92,7 +91,7 @@ export function createLayout(options: LayoutOptions): Layout {
   const amplitude = 2 * options.storageBytes;
   const lowBits = chooseLowBits(qubits);
   const rows = 2 ** (qubits - lowBits);
-  const width = Math.min(TILE_WIDTH_MAX, Math.max(TILE_RUN_BYTES, TILE_BYTES / rows) / amplitude);
+  const width = Math.min(TILE_WIDTH_MAX, TILE_BYTES_MAX / rows / amplitude);
   let end = JOB_ADDRESS;
   const take = (bytes: number): number => {
     const start = end;
