@@ -31,7 +31,7 @@ export const MEMORY_BYTES_MAX = 65_536 * PAGE_BYTES;
 let compiled: KernelModule | undefined;
 
 /** The module, compiled once a process. */
-function kernelModule(): KernelModule {
+export function kernelModule(): KernelModule {
   compiled ??= new WebAssembly.Module(Buffer.from(KERNEL_CODE, "base64"));
   return compiled;
 }

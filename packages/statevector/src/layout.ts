@@ -1,12 +1,13 @@
 import type { CostCode } from "./cost.ts";
 
-/** Fields of assembly/index.ts's Job and Pass, in their order; each takes four bytes. */
-export const JOB = fields([
+/** Fields of assembly/index.ts's Job in their order; each takes four bytes. */
+export const JOB_FIELDS = [
   "state",
+  "adjoint",
   "codes",
   "units",
   "scratch",
-  "scratchBytes",
+  "tileBytes",
   "passes",
   "passCount",
   "sums",
@@ -18,8 +19,11 @@ export const JOB = fields([
   "code",
   "threads",
   "generation",
-]);
-export const PASS = fields([
+] as const;
+
+/** Fields of its Pass; after them come two f64, the tangents. */
+export const PASS_FIELDS = [
+  "kind",
   "high",
   "energy",
   "beforeA",
@@ -31,22 +35,28 @@ export const PASS = fields([
   "tableB",
   "taken",
   "done",
-  "reserved",
-]);
-/** After those, two f64. */
-export const PASS_TANGENTS = 48;
-export const PASS_BYTES = 64;
+] as const;
 
-/** Codes of what comes before a mixer: see assembly/radix.ts. */
-export const BEFORE = { nothing: -1, plain: 0, phase: 1, init: 2 } as const;
+export type JobFields = Readonly<Record<(typeof JOB_FIELDS)[number], number>>;
+export type PassFields = Readonly<Record<(typeof PASS_FIELDS)[number], number>>;
+
+export const PASS_BYTES = 4 * PASS_FIELDS.length + 16;
+
+/** What its Sums holds, in order. */
+export interface Sums {
+  energy: number;
+  flipA: number;
+  flipB: number;
+  phase: number;
+}
+
+/** Bytes of the sums of a chunk. */
+export const SUMS_BYTES = 32;
 
 /** The least number of qubits that the kernel takes; fewer are padded with idle ones. */
 const QUBITS_MIN = 5;
 /** Chunks that a pass is cut into at most. */
 export const CHUNKS = 128;
-/** Bytes of the sums of a chunk. */
-export const SUMS_BYTES = 32;
-
 const JOB_ADDRESS = 1024;
 const LOW_BITS = 14;
 const HIGH_BITS_MAX = 12;
@@ -61,9 +71,11 @@ export interface Layout {
   readonly passes: number;
   readonly sums: number;
   readonly scratch: number;
-  readonly scratchBytes: number;
+  readonly tileBytes: number;
   readonly codes: number;
   readonly state: number;
+  /** As large as the state; 0 where there are no gradients. */
+  readonly adjoint: number;
   readonly tables: number;
   readonly tableBytes: number;
   /** All of it. */
@@ -82,6 +94,7 @@ export interface LayoutOptions {
   /** Entries of a phase table. */
   readonly tableEntries: number;
   readonly layersMax: number;
+  readonly gradients: boolean;
   readonly threads: number;
 }
 
@@ -98,18 +111,20 @@ export function createLayout(options: LayoutOptions): Layout {
     end += Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
     return start;
   };
-  const scratchBytes = rows * width * amplitude;
-  const tableBytes = options.tableEntries * amplitude;
+  const tileBytes = rows * width * amplitude;
+  // In f64 an entry of a table has each component twice.
+  const tableBytes = options.tableEntries * (options.storageBytes === 8 ? 32 : 8);
   const passCount = options.layersMax + 1;
   return {
-    job: take(64),
+    job: take(4 * JOB_FIELDS.length),
     units: take(64),
     passes: take(passCount * PASS_BYTES),
     sums: take(passCount * CHUNKS * SUMS_BYTES),
-    scratch: take(scratchBytes * options.threads),
-    scratchBytes,
+    scratch: take(2 * tileBytes * options.threads),
+    tileBytes,
     codes: take(2 ** qubits * options.codeBytes),
     state: take(2 ** qubits * amplitude),
+    adjoint: options.gradients ? take(2 ** qubits * amplitude) : 0,
     tables: take(tableBytes * options.layersMax),
     tableBytes,
     bytes: end,
@@ -124,8 +139,4 @@ function chooseLowBits(qubits: number): number {
   if (qubits <= LOW_BITS) return qubits;
   if (qubits === LOW_BITS + 1) return LOW_BITS - 1;
   return Math.max(LOW_BITS, qubits - HIGH_BITS_MAX);
-}
-
-function fields<const Name extends string>(names: readonly Name[]): Readonly<Record<Name, number>> {
-  return Object.fromEntries(names.map((name, index) => [name, index])) as Record<Name, number>;
 }

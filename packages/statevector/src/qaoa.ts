@@ -1,17 +1,10 @@
 import { FlashloanError } from "@flashloan/shared/errors";
-import { encodeCost, type Codes, type Cost, type CostCode } from "./cost.ts";
-import { createKernel, MEMORY_BYTES_MAX, type Kernel } from "./kernel.ts";
-import {
-  BEFORE,
-  CHUNKS,
-  createLayout,
-  JOB,
-  PASS,
-  PASS_BYTES,
-  PASS_TANGENTS,
-  SUMS_BYTES,
-  type Layout,
-} from "./layout.ts";
+import { encodeCost, type Cost, type CostCode } from "./cost.ts";
+import { Distribution } from "./distribution.ts";
+import { Engine, type Precision } from "./engine.ts";
+import { MEMORY_BYTES_MAX } from "./kernel.ts";
+import { createLayout, type Layout } from "./layout.ts";
+import { backwardPasses, createMixers, forwardPasses, passFields, type Layer } from "./plan.ts";
 
 /** What is simulated, and how. */
 export interface QaoaOptions {
@@ -20,254 +13,217 @@ export interface QaoaOptions {
   readonly cost: Cost;
   /** How amplitudes are stored; sums are always f64. Default f64. */
   readonly precision?: Precision;
+  /** Threads, this one included; one is used while several are slower. Results don't depend on it. Default 1. */
+  readonly threads?: number;
   /** The most layers that will be asked for. Default 32. */
   readonly layersMax?: number;
+  /** Whether gradients will be asked for, which take a second state. Default true. */
+  readonly gradients?: boolean;
 }
 
-/** How an amplitude's components are stored. */
-export type Precision = "f64" | "f32";
+/** An energy and its derivatives. */
+export interface QaoaGradient {
+  readonly energy: number;
+  readonly gammas: Float64Array;
+  readonly betas: Float64Array;
+}
 
 /** Beyond that no memory is enough. */
 export const QAOA_QUBITS_MAX = 40;
 const LAYERS_MAX = 32;
+/** More than anyone uses; each takes a phase table. */
+const LAYERS_MAX_MAX = 1_000;
+const THREADS_MAX = 64;
 
 /**
  * The quantum approximate optimization algorithm (Farhi, Goldstone and Gutmann 2014) on a statevector: p layers of phases
- * e^{−iγC} and mixers e^{−iβΣX} on the uniform superposition, for any diagonal C.
+ * e^{−iγC} and mixers e^{−iβΣX} on the uniform superposition, for any diagonal C. Calls block until they are done: use it
+ * in a worker thread where an event loop must go on.
  *
  * @example
- * const ring = QaoaSimulator.create({ qubits: 4, cost: { linear: [2, 2, 2, 2], quadratic: [[0, 1, -2], …] } });
- * ring.energy([gamma], [beta]);
+ * // The cut count of a triangle.
+ * const quadratic = [[0, 1, -2], [1, 2, -2], [2, 0, -2]] as const;
+ * await using simulator = await QaoaSimulator.create({ qubits: 3, cost: { linear: [2, 2, 2], quadratic } });
+ * simulator.energy([0.6], [0.4]);
  */
 export class QaoaSimulator {
   readonly qubits: number;
-  readonly #layout: Layout;
+  readonly #engine: Engine;
   readonly #code: CostCode;
-  readonly #kernel: Kernel;
-  readonly #buffer: SharedArrayBuffer;
-  readonly #precision: Precision;
   readonly #layersMax: number;
+  readonly #gradients: boolean;
 
-  private constructor(options: QaoaOptions, code: CostCode, layout: Layout) {
-    const { kernel, memory } = createKernel(layout.bytes);
+  private constructor(options: QaoaOptions, code: CostCode, engine: Engine) {
     this.qubits = options.qubits;
     this.#code = code;
-    this.#layout = layout;
-    this.#kernel = kernel;
-    this.#buffer = memory.buffer;
-    this.#precision = options.precision ?? "f64";
+    this.#engine = engine;
     this.#layersMax = options.layersMax ?? LAYERS_MAX;
-    this.#writeProblem();
+    this.#gradients = options.gradients ?? true;
   }
 
   /** Errors: argument_invalid for costs that are not finite numbers or miss their place, or more than the memory holds. */
-  static create(options: QaoaOptions): QaoaSimulator {
-    requireQubits(options.qubits);
+  static async create(options: QaoaOptions): Promise<QaoaSimulator> {
+    requireWhole("qubits", options.qubits, QAOA_QUBITS_MAX);
+    requireWhole("threads", options.threads ?? 1, THREADS_MAX);
+    requireWhole("layersMax", options.layersMax ?? LAYERS_MAX, LAYERS_MAX_MAX);
     // Before the costs are looked at: there may be too many for that too.
     layoutFor(options, { bytes: 1, top: 0 });
     const code = encodeCost(options.cost, options.qubits);
     const layout = layoutFor(options, code);
-    return new QaoaSimulator(options, code, layout);
+    const engine = await Engine.start(layout, code, options.precision ?? "f64", options.threads ?? 1);
+    return new QaoaSimulator(options, code, engine);
   }
 
   /** ⟨C⟩ after the layers (γ₁, β₁), (γ₂, β₂), … Errors: argument_invalid for angles that are not finite or not paired. */
   energy(gammas: ArrayLike<number>, betas: ArrayLike<number>): number {
-    const layers = readLayers(gammas, betas, this.#layersMax);
-    if (layers.length === 0) return this.#run([{ gamma: 0, beta: 0 }]);
-    return this.#run(layers);
+    const { sums, mixers } = this.#forward(this.#readLayers(gammas, betas), "energy");
+    return this.#code.offset + this.#code.quantum * sums.at(-1)!.energy * mixers.at(-1)!.shrink ** 2;
   }
 
-  #run(layers: readonly Layer[]): number {
-    const { job, passes, sums, lowBits, qubits, tables, tableBytes } = this.#layout;
-    const view = new DataView(this.#buffer);
-    const mixers = layers.map(({ beta }) => reduceMixer(beta));
-    // Complementing all bits commutes with everything but phases: those look up the complement's cost from then on.
-    let direction = 1;
-    const directions = mixers.map(({ odd }) => {
-      const before = direction;
-      if (odd) direction = -direction;
-      return before;
-    });
-    for (const [k, { gamma }] of layers.entries()) {
-      const shrink = k === 0 ? 1 : Math.cos(mixers[k - 1]!.angle) ** qubits;
-      this.#writeTable(tables + k * tableBytes, gamma * this.#code.quantum, shrink);
+  /** ⟨C⟩ and its derivatives by every angle, at the price of about four energies (adjoint differentiation). */
+  gradient(gammas: ArrayLike<number>, betas: ArrayLike<number>): QaoaGradient {
+    if (!this.#gradients) throw new FlashloanError("argument_invalid", "this simulator was created without gradients");
+    const layers = this.#readLayers(gammas, betas);
+    const forward = this.#forward(layers, "turn");
+    const { mixers, direction } = forward;
+    const { offset, quantum } = this.#code;
+    const last = mixers.length - 1;
+    // By how much both states are too large once a layer's mixer is taken back; its phases' table mends it.
+    const swollen = mixers.map(({ shrink }, layer) => shrink ** (layer === last ? -2 : -1));
+    const tables = layers.map(({ gamma }, layer) => ({ angle: gamma * quantum, scale: 1 / swollen[layer]! }));
+    const { qubits, lowBits } = this.#engine.layout;
+    const passes = backwardPasses(mixers.length, qubits > lowBits);
+    const sums = this.#engine.run(
+      "back",
+      passes.map((pass) => passFields(pass, { mixers, direction }, (layer) => this.#engine.table(layer))),
+      tables,
+    );
+    const turn = forward.sums.at(-1)!;
+    const gradient = { gammas: new Float64Array(mixers.length), betas: new Float64Array(mixers.length) };
+    gradient.betas[last] = turn.flipA * mixers[last]!.shrink ** 2;
+    for (const [index, { a, b }] of passes.entries()) {
+      const { flipA, flipB, phase } = sums[index]!;
+      const layer = b!.layer;
+      if (a) gradient.betas[layer]! += flipA / swollen[layer]! ** 2;
+      gradient.gammas[layer] = phase / swollen[layer]! ** 2;
+      if (layer > 0) gradient.betas[layer - 1]! += flipB;
     }
-    const half = qubits > lowBits;
-    const passList: PassPlan[] = [];
-    const table = (k: number) => tables + k * tableBytes;
-    const last = layers.length - 1;
-    if (half) {
-      passList.push({ high: 0, energy: 0, a: { before: BEFORE.init, layer: 0 } });
-      for (const k of layers.keys()) {
-        passList.push({
-          high: (k + 1) % 2,
-          energy: k === last ? 1 : 0,
-          a: { before: BEFORE.plain, layer: k },
-          ...(k < last && { b: { before: BEFORE.phase, layer: k + 1 } }),
-        });
-      }
-    } else {
-      for (const k of layers.keys()) {
-        passList.push({
-          high: 0,
-          energy: k === last ? 1 : 0,
-          a: { before: k === 0 ? BEFORE.init : BEFORE.phase, layer: k },
-        });
-      }
-    }
-    for (const [index, pass] of passList.entries()) {
-      const at = passes + index * PASS_BYTES;
-      const put = (name: keyof typeof PASS, value: number): void => view.setInt32(at + 4 * PASS[name], value, true);
-      put("high", pass.high);
-      put("energy", pass.energy);
-      put("beforeA", pass.a.before);
-      put("beforeB", pass.b?.before ?? BEFORE.nothing);
-      put("directionA", directions[pass.a.layer]!);
-      put("directionB", directions[pass.b?.layer ?? 0]!);
-      put("directionEnergy", direction);
-      put("tableA", table(pass.a.layer));
-      put("tableB", table(pass.b?.layer ?? 0));
-      put("taken", 0);
-      put("done", 0);
-      view.setFloat64(at + PASS_TANGENTS, Math.tan(mixers[pass.a.layer]!.angle), true);
-      view.setFloat64(at + PASS_TANGENTS + 8, Math.tan(mixers[pass.b?.layer ?? 0]!.angle), true);
-    }
-    view.setInt32(job + 4 * JOB.passCount, passList.length, true);
-    new Uint8Array(this.#buffer, sums, passList.length * CHUNKS * SUMS_BYTES).fill(0);
-    if (!this.#kernel.lead(job))
-      throw new FlashloanError("internal", "a thread of the simulator did not finish in time");
-    let sum = 0;
-    for (let chunk = 0; chunk < CHUNKS; chunk++) {
-      sum += view.getFloat64(sums + ((passList.length - 1) * CHUNKS + chunk) * SUMS_BYTES, true);
-    }
-    return this.#code.offset + this.#code.quantum * Math.cos(mixers[last]!.angle) ** (2 * qubits) * sum;
-  }
-
-  /** e^{−i·angle·code}·scale for every code. */
-  #writeTable(at: number, angle: number, scale: number): void {
-    const entries = tableEntries(this.#code);
-    const out =
-      this.#precision === "f64"
-        ? new Float64Array(this.#buffer, at, 2 * entries)
-        : new Float32Array(this.#buffer, at, 2 * entries);
-    const put = (k: number, phase: number, factor: number): void => {
-      out[2 * k] = Math.cos(phase) * factor;
-      out[2 * k + 1] = -Math.sin(phase) * factor;
+    return {
+      energy: offset + quantum * turn.energy * mixers[last]!.shrink ** 2,
+      gammas: gradient.gammas.map((value) => 2 * quantum ** 2 * value).subarray(0, gammas.length),
+      betas: gradient.betas.map((value) => 2 * quantum * value).subarray(0, gammas.length),
     };
-    if (this.#code.bytes < 4) {
-      for (let k = 0; k < entries; k++) put(k, angle * k, scale);
-      return;
-    }
-    for (let k = 0; k < 0x10000; k++) {
-      put(k, angle * k * 0x10000, scale);
-      put(0x10000 + k, angle * k, 1);
-    }
   }
 
-  #writeProblem(): void {
-    const layout = this.#layout;
-    const view = new DataView(this.#buffer);
-    const put = (name: keyof typeof JOB, value: number): void =>
-      view.setUint32(layout.job + 4 * JOB[name], value, true);
-    put("state", layout.state);
-    put("codes", layout.codes);
-    put("units", layout.units);
-    put("scratch", layout.scratch);
-    put("scratchBytes", layout.scratchBytes);
-    put("passes", layout.passes);
-    put("sums", layout.sums);
-    put("qubits", layout.qubits);
-    put("lowBits", layout.lowBits);
-    put("chunks", CHUNKS);
-    put("width", layout.width);
-    put("storage", this.#precision === "f64" ? 8 : 4);
-    put("code", this.#code.bytes);
-    put("threads", 1);
-    const size = 2 ** layout.qubits;
-    this.#code.write(codeArray(this.#code.bytes, this.#buffer, layout.codes, size));
-    // i^k, and i^(k + 1) beside it where a vector holds two amplitudes.
-    const amplitude = size ** -0.5;
-    const units = [1, 0, 0, 1, -1, 0, 0, -1, 1, 0].map((value) => value * amplitude);
-    for (let k = 0; k < 4; k++) {
-      if (this.#precision === "f64") {
-        new Float64Array(this.#buffer, layout.units + 16 * k, 2).set(units.slice(2 * k, 2 * k + 2));
-      } else {
-        new Float32Array(this.#buffer, layout.units + 16 * k, 4).set(units.slice(2 * k, 2 * k + 4));
+  /** The probabilities of all basis states after the layers. */
+  distribution(gammas: ArrayLike<number>, betas: ArrayLike<number>): Distribution {
+    const { mixers, direction } = this.#forward(this.#readLayers(gammas, betas), "state");
+    const { state } = this.#engine;
+    const last = state.length / 2 - 1;
+    const mask = 2 ** this.qubits - 1;
+    const scale = mixers.at(-1)!.shrink ** 2;
+    const probabilities = new Float64Array(2 ** this.qubits);
+    for (let k = 0; k <= last; k++) {
+      // Idle qubits, which pad a small register, are summed over.
+      const index = (direction > 0 ? k : last - k) & mask;
+      probabilities[index]! += (state[2 * k]! ** 2 + state[2 * k + 1]! ** 2) * scale;
+    }
+    return new Distribution(probabilities);
+  }
+
+  /** A basis state's cost, as it is simulated. */
+  costOf(index: number): number {
+    const code = this.#engine.codes[index];
+    if (code === undefined || index >= 2 ** this.qubits) {
+      throw new FlashloanError("argument_invalid", `there is no basis state ${index} of ${this.qubits} qubits`);
+    }
+    return this.#code.offset + this.#code.quantum * code;
+  }
+
+  /** Ends the simulator's threads; it still works, with one. */
+  async close(): Promise<void> {
+    await this.#engine.stop();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #forward(layers: readonly Layer[], end: "energy" | "turn" | "state") {
+    const { qubits, lowBits } = this.#engine.layout;
+    const { mixers, direction } = createMixers(layers, qubits);
+    const tables = layers.map(({ gamma }, layer) => ({
+      angle: -gamma * this.#code.quantum,
+      scale: layer === 0 ? 1 : mixers[layer - 1]!.shrink,
+    }));
+    const passes = forwardPasses(layers.length, qubits > lowBits, end);
+    const sums = this.#engine.run(
+      end,
+      passes.map((pass) => passFields(pass, { mixers, direction }, (layer) => this.#engine.table(layer))),
+      tables,
+    );
+    return { sums, mixers, direction };
+  }
+
+  /** The angles as layers; for none, one layer that does nothing. */
+  #readLayers(gammas: ArrayLike<number>, betas: ArrayLike<number>): Layer[] {
+    if (gammas.length !== betas.length || gammas.length > this.#layersMax) {
+      throw new FlashloanError(
+        "argument_invalid",
+        `${gammas.length} γ and ${betas.length} β: there must be as many of each, and at most ${this.#layersMax}`,
+      );
+    }
+    if (gammas.length === 0) return [{ gamma: 0, beta: 0 }];
+    return Array.from(gammas, (gamma, k) => {
+      const beta = betas[k]!;
+      if (!Number.isFinite(gamma) || !Number.isFinite(beta)) {
+        throw new FlashloanError(
+          "argument_invalid",
+          `layer ${k + 1} has γ ${gamma} and β ${beta}: angles must be finite`,
+        );
       }
-    }
+      return { gamma, beta };
+    });
   }
 }
 
-interface Layer {
-  readonly gamma: number;
-  readonly beta: number;
+/**
+ * The memory that a simulator takes, in bytes, for admission. `levels` is how many steps there are between the least and
+ * the greatest cost, for costs that are multiples of one number (of a quarter at least); by default it is taken that
+ * they are not.
+ */
+export function memoryBytes(options: Omit<QaoaOptions, "cost"> & { readonly levels?: number }): number {
+  const top = options.levels ?? Infinity;
+  const bytes = top <= 0xff ? 1 : top <= 0xffff ? 2 : 4;
+  return createLayout(layoutOptions(options, { bytes, top })).bytes;
 }
 
-interface PassPlan {
-  readonly high: number;
-  readonly energy: number;
-  readonly a: { readonly before: number; readonly layer: number };
-  readonly b?: { readonly before: number; readonly layer: number };
-}
+type Encoding = Pick<CostCode, "bytes" | "top">;
 
-/** Errors: argument_invalid where 32-bit addresses don't reach everything. */
-function layoutFor(options: QaoaOptions, code: Pick<CostCode, "bytes" | "top">): Layout {
-  const layout = createLayout({
+function layoutOptions(options: Omit<QaoaOptions, "cost">, code: Encoding) {
+  return {
     qubits: options.qubits,
     storageBytes: options.precision === "f32" ? 4 : 8,
     codeBytes: code.bytes,
-    tableEntries: tableEntries(code),
+    // 32-bit codes have a table for each half.
+    tableEntries: code.bytes === 4 ? 0x20000 : code.top + 1,
     layersMax: options.layersMax ?? LAYERS_MAX,
-    threads: 1,
-  });
-  if (layout.bytes > MEMORY_BYTES_MAX) {
-    throw new FlashloanError(
-      "argument_invalid",
-      `${options.qubits} qubits need ${layout.bytes} bytes of at most ${MEMORY_BYTES_MAX}: use fewer, or f32`,
-    );
-  }
-  return layout;
+    gradients: options.gradients ?? true,
+    threads: options.threads ?? 1,
+  } as const;
 }
 
-function tableEntries(code: Pick<CostCode, "bytes" | "top">): number {
-  return code.bytes === 4 ? 0x20000 : code.top + 1;
+/** Errors: argument_invalid where 32-bit addresses don't reach everything. */
+function layoutFor(options: QaoaOptions, code: Encoding): Layout {
+  const layout = createLayout(layoutOptions(options, code));
+  if (layout.bytes <= MEMORY_BYTES_MAX) return layout;
+  throw new FlashloanError(
+    "argument_invalid",
+    `${options.qubits} qubits need ${layout.bytes} bytes of at most ${MEMORY_BYTES_MAX}: use fewer, f32, or no gradients`,
+  );
 }
 
-function codeArray(bytes: CostCode["bytes"], buffer: SharedArrayBuffer, at: number, length: number): Codes {
-  if (bytes === 1) return new Uint8Array(buffer, at, length);
-  return bytes === 2 ? new Uint16Array(buffer, at, length) : new Uint32Array(buffer, at, length);
-}
-
-/** β as an angle of [−π/4, π/4] and, where `odd`, a complement of all bits: e^{−iπX/2} = −iX. */
-function reduceMixer(beta: number): { angle: number; odd: boolean } {
-  const quarters = Math.round(beta / (Math.PI / 2));
-  return { angle: beta - quarters * (Math.PI / 2), odd: quarters % 2 !== 0 };
-}
-
-function readLayers(gammas: ArrayLike<number>, betas: ArrayLike<number>, layersMax: number): Layer[] {
-  if (gammas.length !== betas.length || gammas.length > layersMax) {
-    throw new FlashloanError(
-      "argument_invalid",
-      `${gammas.length} γ and ${betas.length} β: there must be as many of each, and at most ${layersMax}`,
-    );
-  }
-  return Array.from(gammas, (gamma, k) => {
-    const beta = betas[k]!;
-    if (!Number.isFinite(gamma) || !Number.isFinite(beta)) {
-      throw new FlashloanError(
-        "argument_invalid",
-        `layer ${k + 1} has γ ${gamma} and β ${beta}: angles must be finite`,
-      );
-    }
-    return { gamma, beta };
-  });
-}
-
-function requireQubits(qubits: number): void {
-  if (!Number.isInteger(qubits) || qubits < 1 || qubits > QAOA_QUBITS_MAX) {
-    throw new FlashloanError(
-      "argument_invalid",
-      `qubits must be a whole number from 1 to ${QAOA_QUBITS_MAX}, not ${qubits}`,
-    );
-  }
+function requireWhole(what: string, value: number, max: number): void {
+  if (Number.isInteger(value) && value >= 1 && value <= max) return;
+  throw new FlashloanError("argument_invalid", `${what} must be a whole number from 1 to ${max}, not ${value}`);
 }
