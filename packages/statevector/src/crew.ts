@@ -44,6 +44,8 @@ export async function startCrew(memory: KernelMemory, job: number, generation: n
   );
   const stop = async (): Promise<void> => {
     stopping = true;
+    // Or the process may end before they have.
+    for (const worker of workers) worker.ref();
     const numbers = new Int32Array(memory.buffer);
     Atomics.store(numbers, generation / 4, GENERATION_END);
     Atomics.notify(numbers, generation / 4);

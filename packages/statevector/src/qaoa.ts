@@ -76,16 +76,15 @@ export class QaoaSimulator {
 
   /** ⟨C⟩ after the layers (γ₁, β₁), (γ₂, β₂), … Errors: argument_invalid for angles that are not finite or not paired. */
   energy(gammas: ArrayLike<number>, betas: ArrayLike<number>): number {
-    const { sums, mixers } = this.#forward(this.#readLayers(gammas, betas), "energy");
-    return this.#code.offset + this.#code.quantum * sums.at(-1)!.energy * mixers.at(-1)!.shrink ** 2;
+    const { end, scale } = this.#forward(this.#readLayers(gammas, betas), "energy");
+    return this.#code.offset + this.#code.quantum * end.energy * scale;
   }
 
   /** ⟨C⟩ and its derivatives by every angle, at the price of about four energies (adjoint differentiation). */
   gradient(gammas: ArrayLike<number>, betas: ArrayLike<number>): QaoaGradient {
     if (!this.#gradients) throw new FlashloanError("argument_invalid", "this simulator was created without gradients");
     const layers = this.#readLayers(gammas, betas);
-    const forward = this.#forward(layers, "turn");
-    const { mixers, direction } = forward;
+    const { end: turn, scale, mixers, direction } = this.#forward(layers, "turn");
     const { offset, quantum } = this.#code;
     const last = mixers.length - 1;
     // By how much both states are too large once a layer's mixer is taken back; its phases' table mends it.
@@ -98,9 +97,8 @@ export class QaoaSimulator {
       passes.map((pass) => passFields(pass, { mixers, direction }, (layer) => this.#engine.table(layer))),
       tables,
     );
-    const turn = forward.sums.at(-1)!;
     const gradient = { gammas: new Float64Array(mixers.length), betas: new Float64Array(mixers.length) };
-    gradient.betas[last] = turn.flipA * mixers[last]!.shrink ** 2;
+    gradient.betas[last] = turn.flipA * scale;
     for (const [index, { a, b }] of passes.entries()) {
       const { flipA, flipB, phase } = sums[index]!;
       const layer = b!.layer;
@@ -109,7 +107,7 @@ export class QaoaSimulator {
       if (layer > 0) gradient.betas[layer - 1]! += flipB;
     }
     return {
-      energy: offset + quantum * turn.energy * mixers[last]!.shrink ** 2,
+      energy: offset + quantum * turn.energy * scale,
       gammas: gradient.gammas.map((value) => 2 * quantum ** 2 * value).subarray(0, gammas.length),
       betas: gradient.betas.map((value) => 2 * quantum * value).subarray(0, gammas.length),
     };
@@ -117,11 +115,10 @@ export class QaoaSimulator {
 
   /** The probabilities of all basis states after the layers. */
   distribution(gammas: ArrayLike<number>, betas: ArrayLike<number>): Distribution {
-    const { mixers, direction } = this.#forward(this.#readLayers(gammas, betas), "state");
+    const { scale, direction } = this.#forward(this.#readLayers(gammas, betas), "state");
     const { state } = this.#engine;
     const last = state.length / 2 - 1;
     const mask = 2 ** this.qubits - 1;
-    const scale = mixers.at(-1)!.shrink ** 2;
     const probabilities = new Float64Array(2 ** this.qubits);
     for (let k = 0; k <= last; k++) {
       // Idle qubits, which pad a small register, are summed over.
@@ -162,7 +159,9 @@ export class QaoaSimulator {
       passes.map((pass) => passFields(pass, { mixers, direction }, (layer) => this.#engine.table(layer))),
       tables,
     );
-    return { sums, mixers, direction };
+    // What the amplitudes' squares have to be multiplied by.
+    const scale = mixers[layers.length - 1]!.shrink ** 2;
+    return { end: sums[passes.length - 1]!, scale, mixers, direction };
   }
 
   /** The angles as layers; for none, one layer that does nothing. */
