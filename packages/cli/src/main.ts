@@ -1,22 +1,15 @@
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { errorFields, toFlashloanError } from "@flashloan/shared/errors";
 import { addDeadLetterCommands } from "./dead-letter-commands.ts";
 import { addMigrateCommand } from "./migrate-command.ts";
 import { addOperatorCommands } from "./operator-commands.ts";
 import { toJsonLine } from "./format.ts";
+import { whole } from "./arguments.ts";
+import { addQuantumCommands } from "./quantum-commands.ts";
 import { addSupervisorCommands } from "./supervisor-commands.ts";
 import { runStart, type StartOptions } from "./start.ts";
 
 const DATA_DIR = ".data";
-
-/** A whole number within bounds, from the command line. */
-function whole(min: number, max: number): (text: string) => number {
-  return (text) => {
-    if (!/^\d+$/.test(text) || Number(text) < min || Number(text) > max)
-      throw new InvalidArgumentError(`must be a whole number from ${min} to ${max}.`);
-    return Number(text);
-  };
-}
 
 const program = new Command("flashloan")
   .description("Finds arbitrage, borrows in a flash loan, trades and repays in one transaction, and keeps the profit.")
@@ -80,6 +73,7 @@ addOperatorCommands(program, DATA_DIR);
 addDeadLetterCommands(program);
 addMigrateCommand(program);
 addSupervisorCommands(program, DATA_DIR);
+addQuantumCommands(program);
 
 try {
   await program.parseAsync();

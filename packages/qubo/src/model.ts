@@ -94,6 +94,39 @@ export function compile(input: unknown): Compiled {
   return new Compiler(parsed.data).compile();
 }
 
+/** A matrix as people write it: x'Qx over binary x. */
+export const matrixSchema = z.strictObject({
+  sense: z.enum(["minimize", "maximize"]),
+  matrix: z.array(z.array(finite)).min(1),
+});
+
+/**
+ * The quadratic function of a symmetric matrix.
+ * @throws FlashloanError argument_invalid when it is not square or not symmetric, naming the entry
+ */
+export function compileMatrix(input: unknown): { problem: Quadratic; sign: 1 | -1 } {
+  const parsed = matrixSchema.safeParse(input);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw invalid(`${issue?.path.join(".") || "the matrix"}: ${issue?.message ?? "not a matrix"}`);
+  }
+  const { sense, matrix } = parsed.data;
+  const sign = sense === "maximize" ? -1 : 1;
+  const couplings: Coupling[] = [];
+  for (const [i, row] of matrix.entries()) {
+    if (row.length !== matrix.length)
+      throw invalid(`row ${i + 1} has ${row.length} entries: the matrix must have ${matrix.length}, as it has rows`);
+    for (const [j, value] of row.entries()) {
+      if (value !== matrix[j]?.[i])
+        throw invalid(
+          `the matrix is not symmetric: row ${i + 1}, column ${j + 1} is ${value}, row ${j + 1}, column ${i + 1} is ${matrix[j]?.[i]}; use (Q + Q')/2, which means the same`,
+        );
+      if (j >= i && value !== 0) couplings.push([i, j, sign * value * (i === j ? 1 : 2)]);
+    }
+  }
+  return { problem: Quadratic.of({ size: matrix.length, couplings }), sign };
+}
+
 class Compiler {
   readonly #model: Parsed;
   readonly #terms = new Map<string, Affine>();

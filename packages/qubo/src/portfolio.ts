@@ -59,7 +59,7 @@ export interface Solution extends Improvement {
   /** No assignment is lower. */
   readonly bound: number;
   /** What the greedy baseline reaches. */
-  readonly greedy: number;
+  readonly greedy: { readonly x: Uint8Array; readonly value: number };
   /** When the best was found, ms; `elapsedMs` is when the search ended. */
   readonly foundMs: number;
   /** True when time was up before the baseline and one descent from it were through. */
@@ -114,7 +114,7 @@ class Portfolio {
       ...this.#best,
       provenOptimal,
       bound: provenOptimal ? this.#best.value : this.#bound,
-      greedy: greedyValue,
+      greedy: { x: baseline, value: greedyValue },
       foundMs: this.#best.elapsedMs,
       elapsedMs: this.#elapsed(),
       degraded: degraded && !provenOptimal,

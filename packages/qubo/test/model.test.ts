@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { compile, type Compiled, type Model, type Reading } from "../src/model.ts";
+import { compile, compileMatrix, type Compiled, type Model, type Reading } from "../src/model.ts";
 import { solve } from "../src/portfolio.ts";
 
 const solved = (compiled: Compiled): Reading =>
@@ -144,4 +144,39 @@ test.each([
   [[], /the model: /],
 ])("refuses %j", (model, message) => {
   expect(() => compile(model)).toThrow(message);
+});
+
+test("a matrix: each entry counts, on both sides of the diagonal", () => {
+  const { problem, sign } = compileMatrix({
+    sense: "maximize",
+    matrix: [
+      [1, -2],
+      [-2, 3],
+    ],
+  });
+  expect(
+    [
+      [1, 0],
+      [0, 1],
+      [1, 1],
+    ].map((x) => sign * problem.value(x)),
+  ).toEqual([1, 3, 0]);
+});
+
+test.each([
+  [
+    {
+      sense: "minimize",
+      matrix: [
+        [1, 2],
+        [3, 4],
+      ],
+    },
+    /not symmetric: row 1, column 2 is 2, row 2, column 1 is 3; use \(Q \+ Q'\)\/2/,
+  ],
+  [{ sense: "minimize", matrix: [[1, 2], [2]] }, /row 2 has 1 entries: the matrix must have 2/],
+  [{ sense: "minimize", matrix: [[Number.NaN]] }, /matrix\.0\.0: must be a finite number/],
+  [{ sense: "best", matrix: [[1]] }, /sense: /],
+])("refuses the matrix %j", (matrix, message) => {
+  expect(() => compileMatrix(matrix)).toThrow(message);
 });
