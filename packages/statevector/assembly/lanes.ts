@@ -53,19 +53,17 @@ function shift<T>(): usize {
   return sizeof<T>() == 8 ? 5 : 3;
 }
 
-/** A vector times its phases e^{−iγC}: one table, or for 32-bit codes a table of the high and one of the low half. */
+/** A vector times its phases e^{−iγC}: by one table, or for 32-bit codes by tables of 11, 11 and 10 of their bits. */
 // @ts-ignore: decorator
 @inline
 export function phased<T, C>(v: v128, code: usize, step: isize, table: usize): v128 {
   const first = <usize>load<C>(code);
   const second = sizeof<T>() == 8 ? first : <usize>load<C>(code + step);
   if (sizeof<C>() < 4) return times<T>(v, table + (first << shift<T>()), table + (second << shift<T>()));
-  const low = table + (<usize>0x10000 << shift<T>());
-  return times<T>(
-    times<T>(v, table + ((first >>> 16) << shift<T>()), table + ((second >>> 16) << shift<T>())),
-    low + ((first & 0xffff) << shift<T>()),
-    low + ((second & 0xffff) << shift<T>()),
-  );
+  const middle = table + (<usize>2048 << shift<T>()), low = table + (<usize>4096 << shift<T>());
+  v = times<T>(v, table + ((first >>> 21) << shift<T>()), table + ((second >>> 21) << shift<T>()));
+  v = times<T>(v, middle + ((first >>> 10 & 2047) << shift<T>()), middle + ((second >>> 10 & 2047) << shift<T>()));
+  return times<T>(v, low + ((first & 1023) << shift<T>()), low + ((second & 1023) << shift<T>()));
 }
 
 /** The codes of a vector's amplitudes as f64: one twice (f64), or both (f32). */

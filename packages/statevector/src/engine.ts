@@ -160,30 +160,45 @@ export class Engine {
   #writeTable(layer: number, { angle, scale }: PhaseTable): void {
     const { tableBytes } = this.layout;
     const out = this.#floats(this.table(layer), tableBytes / (this.#precision === "f64" ? 8 : 4));
-    const put = (k: number, phase: number, factor: number): void => {
-      const [re, im] = [Math.cos(phase) * factor, Math.sin(phase) * factor];
-      if (this.#precision === "f64") {
-        out[4 * k] = out[4 * k + 1] = re;
-        out[4 * k + 2] = -im;
-        out[4 * k + 3] = im;
-      } else {
-        out[2 * k] = re;
-        out[2 * k + 1] = im;
-      }
-    };
     if (this.#code.bytes < 4) {
-      for (let k = 0; k <= this.#code.top; k++) put(k, angle * k, scale);
-      return;
-    }
-    // A table of the high half of a code, and one of the low half.
-    for (let k = 0; k < 0x10000; k++) {
-      put(k, angle * k * 0x10000, scale);
-      put(0x10000 + k, angle * k, 1);
+      writeTurns(out, 0, this.#code.top + 1, angle, scale);
+    } else {
+      // Of a code's 11 high, 11 middle and 10 low bits.
+      writeTurns(out, 0, 2048, angle * 2 ** 21, scale);
+      writeTurns(out, 2048, 2048, angle * 2 ** 10, 1);
+      writeTurns(out, 4096, 1024, angle, 1);
     }
   }
 
   #floats(at: number, length: number): Float64Array | Float32Array {
     const { buffer } = this.#memory;
     return this.#precision === "f64" ? new Float64Array(buffer, at, length) : new Float32Array(buffer, at, length);
+  }
+}
+
+/** Entries e^{i·angle·k}·scale for k = 0, 1, …: as products of two of √length each, since sines are slow. */
+function writeTurns(
+  out: Float64Array | Float32Array,
+  first: number,
+  length: number,
+  angle: number,
+  scale: number,
+): void {
+  const run = 2 ** Math.ceil(Math.log2(length) / 2);
+  const fine = Float64Array.from({ length: 2 * run }, (_, k) => (k % 2 === 0 ? Math.cos : Math.sin)(angle * (k >> 1)));
+  for (let start = 0; start < length; start += run) {
+    const [re, im] = [Math.cos(angle * start) * scale, Math.sin(angle * start) * scale];
+    for (let k = 0; k < Math.min(run, length - start); k++) {
+      const at = first + start + k;
+      const [cos, sin] = [fine[2 * k]!, fine[2 * k + 1]!];
+      if (out instanceof Float64Array) {
+        out[4 * at] = out[4 * at + 1] = re * cos - im * sin;
+        out[4 * at + 3] = re * sin + im * cos;
+        out[4 * at + 2] = -out[4 * at + 3]!;
+      } else {
+        out[2 * at] = re * cos - im * sin;
+        out[2 * at + 1] = re * sin + im * cos;
+      }
+    }
   }
 }

@@ -204,8 +204,8 @@ function layoutOptions(options: Omit<QaoaOptions, "cost">, code: Encoding) {
     qubits: options.qubits,
     storageBytes: options.precision === "f32" ? 4 : 8,
     codeBytes: code.bytes,
-    // 32-bit codes have a table for each half.
-    tableEntries: code.bytes === 4 ? 0x20000 : code.top + 1,
+    // 32-bit codes have three tables, of some of their bits each.
+    tableEntries: code.bytes === 4 ? 5120 : code.top + 1,
     layersMax: options.layersMax ?? LAYERS_MAX,
     gradients: options.gradients ?? true,
     threads: options.threads ?? 1,
