@@ -1,4 +1,5 @@
 // The simulator's inner loops. The host (src/) lays out the memory, writes tables and jobs, and calls `lead`.
+export { applyGate, overlapOf } from "./gates";
 import { flipBlock, flipRows, seed, unphase } from "./adjoint";
 import { PHASE, PLAIN, mixBlock, mixRows } from "./radix";
 

@@ -21,6 +21,10 @@ export interface KernelMemory {
 export interface Kernel {
   /** Runs the job at an address, with its other threads if it has any; 0 if one of them did not finish in time. */
   lead(job: number): number;
+  /** A 2×2 matrix of eight f64 on a target under a mask of controls; `storage` is 8 or 4 bytes a component. */
+  applyGate(storage: number, state: number, qubits: number, target: number, controls: number, matrix: number): void;
+  /** Re, or Im if `imaginary`, of Σ conj(ψ(x ⊕ flips))·(−1)^popcount(x ∧ signs)·ψ(x). */
+  overlapOf(storage: number, state: number, qubits: number, flips: number, signs: number, imaginary: number): number;
 }
 
 const PAGE_BYTES = 65_536;
