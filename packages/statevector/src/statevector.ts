@@ -61,7 +61,7 @@ export class Statevector {
     if (string.length !== this.qubits || !/^[IXYZ]*$/.test(string)) {
       throw new FlashloanError("argument_invalid", `"${string}" must be ${this.qubits} letters of I, X, Y, Z`);
     }
-    const letters = [...string].toReversed();
+    const letters = string.split("").toReversed();
     const mask = (which: string): number =>
       letters.reduce((sum, letter, qubit) => sum + (which.includes(letter) ? 2 ** qubit : 0), 0);
     // Y = iXZ; ⟨P⟩ is real, so an odd power of i leaves the imaginary part.
