@@ -14,6 +14,14 @@ const PERIOD_MS = 3_600_000;
 /** A day of a retention. */
 export const DAY_MS = 86_400_000;
 
+/** Whether records of a stream that stands there may go one day. */
+export function isCompactable(
+  streamId: string,
+  head: { readonly sequence: bigint; readonly terminal: boolean },
+): boolean {
+  return head.terminal && head.sequence > 1n && !KEPT_PREFIXES.some((prefix) => streamId.startsWith(prefix));
+}
+
 /** What a compaction did. */
 export interface Compacted {
   readonly streamIds: readonly string[];
@@ -28,18 +36,13 @@ export interface Compacted {
  * batch is gone on with in the next.
  */
 export async function compactBatch(db: Kysely<LedgerTables>, cutoffMs: number): Promise<Compacted> {
-  const kept = sql.join(
-    KEPT_PREFIXES.map((prefix) => sql`not starts_with(s.stream_id, ${prefix})`),
-    sql` and `,
-  );
   const { rows } = await sql<{ stream_id: string; records: string }>`
     with ended as (
       select s.stream_id, s.latest_position from ledger_stream s
-      where s.terminal and s.compacted_records < s.sequence - 1 and ${kept}
-        and exists (
+      where s.compactable and exists (
           select 1 from ledger_record r where r.position = s.latest_position and r.committed_at_ms < ${cutoffMs}::bigint
         )
-      order by s.latest_position limit ${BATCH_STREAMS_MAX}::integer
+      order by s.first_position limit ${BATCH_STREAMS_MAX}::integer
       for update skip locked
     ), removable as (
       select r.position from ended e
@@ -53,7 +56,8 @@ export async function compactBatch(db: Kysely<LedgerTables>, cutoffMs: number): 
       update ledger_record r set compacted_records = r.compacted_records + c.records
       from counted c join ended e on e.stream_id = c.stream_id where r.position = e.latest_position
     ), streams as (
-      update ledger_stream s set compacted_records = s.compacted_records + c.records
+      update ledger_stream s set compacted_records = s.compacted_records + c.records,
+        compactable = s.compacted_records + c.records < s.sequence - 1
       from counted c where s.stream_id = c.stream_id
     ), marked as (
       update ledger_compaction

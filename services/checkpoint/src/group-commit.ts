@@ -2,6 +2,7 @@ import { hash } from "node:crypto";
 import { sql, type Kysely } from "kysely";
 import { FlashloanError } from "@flashloan/shared/errors";
 import type { AppendCommand, Appended, Restored } from "./append.ts";
+import { isCompactable } from "./compaction.ts";
 import type { LedgerTables } from "./schema.ts";
 
 /** Streams whose heads are kept in memory; the oldest is forgotten, and read again when it is needed. */
@@ -172,19 +173,21 @@ export async function writeGroup(db: Kysely<LedgerTables>, plan: GroupPlan, nowM
         ${requests.map(({ position }) => String(position))}::bigint[]
       ) with ordinality as q (stream_id, idempotency_key, sequence, position, ordinal)
     ), begun as (
-      insert into ledger_stream (stream_id, sequence, terminal, first_position, latest_position)
+      insert into ledger_stream (stream_id, sequence, terminal, first_position, latest_position, compactable)
       select * from unnest(
         ${started.map(({ streamId }) => streamId)}::text[], ${started.map(({ sequence }) => String(sequence))}::bigint[],
         ${started.map(({ terminal }) => terminal)}::boolean[], ${started.map(({ first }) => String(first))}::bigint[],
-        ${started.map(({ latestPosition }) => String(latestPosition))}::bigint[])
+        ${started.map(({ latestPosition }) => String(latestPosition))}::bigint[],
+        ${started.map(({ streamId, ...head }) => isCompactable(streamId, head))}::boolean[])
     ), continued as (
       update ledger_stream as s
-      set sequence = c.sequence, terminal = c.terminal, latest_position = c.latest_position
+      set sequence = c.sequence, terminal = c.terminal, latest_position = c.latest_position, compactable = c.compactable
       from unnest(
         ${continued.map(([streamId]) => streamId)}::text[], ${continued.map(([, head]) => String(head.sequence))}::bigint[],
         ${continued.map(([, head]) => head.terminal)}::boolean[],
-        ${continued.map(([, head]) => String(head.latestPosition))}::bigint[]
-      ) as c (stream_id, sequence, terminal, latest_position)
+        ${continued.map(([, head]) => String(head.latestPosition))}::bigint[],
+        ${continued.map(([streamId, head]) => isCompactable(streamId, head))}::boolean[]
+      ) as c (stream_id, sequence, terminal, latest_position, compactable)
       where s.stream_id = c.stream_id
     )
     insert into ledger_fence (scope, token)
