@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { compareAllocations, compareCompletions, comparePatches, type Comparison } from "./decisions/campaign.ts";
 import { runKillCampaign } from "./checkpoint/kill-campaign.ts";
 import { runRealism } from "./realism/campaign.ts";
 import { RpcClient } from "@flashloan/shared/rpc-client";
@@ -21,12 +22,13 @@ const { values, positionals } = parseArgs({
     writers: { type: "string", default: "64" },
     "random-kills": { type: "string", default: "20" },
     blocks: { type: "string", default: "300" },
+    problems: { type: "string", default: "300" },
     points: { type: "string" },
     write: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
 });
-const whole = (name: "seed" | "random-kills" | "blocks" | "kills" | "writers"): number => {
+const whole = (name: "problems" | "seed" | "random-kills" | "blocks" | "kills" | "writers"): number => {
   if (/^\d{1,9}$/.test(values[name])) return Number(values[name]);
   process.stderr.write(`--${name} is "${values[name]}": must be a whole number, such as 20\n`);
   process.exit(2);
@@ -41,6 +43,8 @@ const usage = `npm run campaign -- NAME [options]
              --kills N of each (30)  --writers N (64)
   supervision  kill, hang, leak and corrupt each service once in Docker Compose, and see it healed
   supervision-embedded  do each fault to each service of the embedded platform, and see it healed
+  decisions  which completions, which patches, which task to whom: the engine's choices against others', problem by problem
+             --problems N (300)
   --seed N   seed of the market and of the kills (1)
   --write    write the result to docs/campaigns/NAME.md`;
 
@@ -50,6 +54,7 @@ const campaigns: Record<string, () => Promise<{ lines: string[]; ok: boolean }>>
   "ledger-kill": ledgerKill,
   supervision,
   "supervision-embedded": supervisionEmbedded,
+  decisions,
 };
 const campaign = campaigns[positionals[0] ?? ""];
 if (values.help || !campaign) {
@@ -173,6 +178,47 @@ async function supervisionEmbedded(): Promise<{ lines: string[]; ok: boolean }> 
     await platform.stop();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+async function decisions(): Promise<{ lines: string[]; ok: boolean }> {
+  const startedMs = performance.now();
+  const [problems, seed] = [whole("problems"), whole("seed")];
+  const budget = { deadlineMs: 100, seed, now: () => performance.now() };
+  const parts: [title: string, measure: string, compared: Comparison][] = [
+    ...[1, 3, 5].map((count): [string, string, Comparison] => [
+      `Which ${count} of 30 completions to try`,
+      "share of problems in which one of them is right",
+      compareCompletions(problems, count, seed, budget),
+    ]),
+    [
+      "Which of 14 patches to apply together",
+      "share of 16 failing tests that pass",
+      comparePatches(problems, seed, budget),
+    ],
+    ["Which of 9 tasks to which of 4 agents", "what is gained", compareAllocations(problems, seed, budget)],
+  ];
+  const lines = [
+    "# Decisions against other ways of deciding",
+    "",
+    provenance(`decisions --problems ${problems} --seed ${seed}`, (performance.now() - startedMs) / 1_000),
+    "",
+    "Problems come from the committed generator (`tests/decisions`): programs with one fault, popular faults many times over, right ones in several spellings; a quarter of the tests may demand what a faulty program answers. No model sampled any of them. Each choice has 100 ms.",
+    "",
+    ...parts.flatMap(([title, measure, { means, against, provenShare, problems: count }]) => [
+      `## ${title}`,
+      "",
+      `Of ${count} problems; proven optimal by its own measure: ${(provenShare * 100).toFixed(0)} %.`,
+      "",
+      `| | ${measure} | the engine is better | as good | worse |`,
+      "| --- | ---: | ---: | ---: | ---: |",
+      ...Object.entries(means).map(([name, mean]) => {
+        const score = against[name];
+        return `| ${name} | ${mean.toFixed(3)} | ${score ? `${score.wins} | ${score.ties} | ${score.losses}` : "| |"} |`;
+      }),
+      "",
+    ]),
+  ];
+  return { lines, ok: parts.every(([, , { problems: count }]) => count === problems) };
 }
 
 async function realism(): Promise<{ lines: string[]; ok: boolean }> {
