@@ -39,7 +39,7 @@ export interface Making {
 }
 
 /** What a program answers. */
-export function run(program: Program, inputs: readonly number[]): number {
+function run(program: Program, inputs: readonly number[]): number {
   if ("input" in program) return inputs[program.input] ?? 0;
   if ("constant" in program) return program.constant;
   return OPERATORS[program.operator](run(program.left, inputs), run(program.right, inputs));
