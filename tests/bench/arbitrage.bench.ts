@@ -1,8 +1,5 @@
 /** The benchmark of the arbitrage search: `node arbitrage.bench.ts --help`. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
-import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { NATIVE_TOKEN } from "@flashloan/amm/pool";
@@ -11,6 +8,7 @@ import type { Lenders } from "@flashloan/arbitrage/lender";
 import { createMarket } from "@flashloan/arbitrage/market";
 import type { Address, Pool } from "@flashloan/amm/pool";
 import { createSyntheticMarket, SYNTHETIC_POOL_MANAGER } from "@flashloan/arbitrage/synthetic-market";
+import { measuredBy, writeSection } from "./document.ts";
 import {
   createTwoPoolScan,
   ethersArithmetic,
@@ -34,8 +32,6 @@ const USAGE = `Measures the arbitrage search beside a re-implementation of the t
 `;
 
 const FILE = fileURLToPath(import.meta.url);
-const DOCUMENT = join(dirname(FILE), "..", "..", "docs", "benchmarks.md");
-const [BEGIN, END] = ["<!-- arbitrage:begin -->", "<!-- arbitrage:end -->"];
 const PRICES = { gasPriceWei: 5n * 10n ** 9n, maxFeePerGasWei: 10n ** 10n };
 const FREE = { gasPriceWei: 0n, maxFeePerGasWei: 0n };
 const SCANS = 9;
@@ -297,12 +293,12 @@ function render({ rows, shares }: Report): string {
   return parts.join("\n\n");
 }
 
-/** Puts the tables into the document between their markers, or at its end. */
 function writeDocument(report: Report, command: string, seed: number): void {
-  const section = `${BEGIN}
-## Arbitrage search
+  writeSection(
+    "arbitrage",
+    `## Arbitrage search
 
-\`${command}\` on ${new Date().toISOString().slice(0, 10)}, seed ${seed}, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? "unknown processor"}.
+${measuredBy(command)}, seed ${seed}.
 
 An update takes one pool's new state into the market and searches every cycle of 2 to 4 hops through that pool: enumeration,
 float filter, exact sizing of what could pay its gas at 5 gwei, lender and plan. A full scan does the same for every
@@ -319,16 +315,8 @@ to 4 hops, which is why it is no faster than the baseline in native BigInt. Each
 Brute force enumerates every cycle of 2 to 4 hops through WETH and sizes each on a grid in exact arithmetic, gas left
 out on both sides; the shares are over all its profitable cycles. A share above 100 % means that the grid is the coarser.
 
-${render(report)}
-${END}`;
-  const before = existsSync(DOCUMENT) ? readFileSync(DOCUMENT, "utf8") : "# Benchmarks\n";
-  const [from, to] = [before.indexOf(BEGIN), before.indexOf(END)];
-  const after =
-    from >= 0 && to > from
-      ? before.slice(0, from) + section + before.slice(to + END.length)
-      : `${before.trimEnd()}\n\n${section}\n`;
-  mkdirSync(dirname(DOCUMENT), { recursive: true });
-  writeFileSync(DOCUMENT, after);
+${render(report)}`,
+  );
 }
 
 function wholeNumber(text: string, flag: string, min: number, max: number): number {

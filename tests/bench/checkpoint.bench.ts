@@ -1,6 +1,4 @@
 /** The benchmark of the checkpoint service: `node checkpoint.bench.ts --help`. */
-import { readFileSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { emptyCheckpoint, uuid6 } from "@langchain/langgraph-checkpoint";
 import { PostgresSaver } from "@langchain/langgraph-checkpoint-postgres";
@@ -13,6 +11,7 @@ import { RpcClient } from "@flashloan/shared/rpc-client";
 import { newDatabaseUrl, newLedgerUrl } from "../support/databases.ts";
 import { ServiceProcess } from "../support/platform-process.ts";
 import { startPostgres, startRedis } from "../support/servers.ts";
+import { measuredBy, writeSection } from "./document.ts";
 
 const USAGE = `Measures durable appends beside LangGraph's PostgresSaver and the limit of the database, in one run.
 
@@ -27,8 +26,6 @@ const USAGE = `Measures durable appends beside LangGraph's PostgresSaver and the
   --help           this text
 `;
 const PAYLOAD = Buffer.alloc(900, "x");
-const DOCUMENT = new URL("../../docs/benchmarks.md", import.meta.url);
-const [BEGIN, END] = ["<!-- checkpoint:begin -->", "<!-- checkpoint:end -->"];
 const SERVICE_DEADLINE_MS = 60_000;
 /** Connections of the peers. */
 const POOL_MAX = 32;
@@ -231,19 +228,15 @@ function render(figures: Record<string, Figure>, writers: number): string {
 }
 
 function writeDocument(text: string): void {
-  const section = `${BEGIN}
-## Checkpoint service
+  writeSection(
+    "checkpoint",
+    `## Checkpoint service
 
-\`npm run bench -- checkpoint --write\` on ${new Date().toISOString().slice(0, 10)}, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? "unknown processor"}, PostgreSQL with fsync on the same machine.
+${measuredBy("npm run bench -- checkpoint --write")}, PostgreSQL with fsync on the same machine.
 
 The service is a process of its own, as in a container; its clients are in this one. All rows come from one run, round by
 round; each is the median of its rounds.
 
-${text}
-${END}
-`;
-  const document = readFileSync(DOCUMENT, "utf8");
-  const [before, rest] = document.split(BEGIN);
-  const after = rest?.split(END)[1]?.trimStart() ?? "";
-  writeFileSync(DOCUMENT, `${(before ?? "").trimEnd()}\n\n${section}${after}`);
+${text}`,
+  );
 }

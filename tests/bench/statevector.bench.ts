@@ -1,10 +1,9 @@
 /** The benchmark of the statevector simulator: `node statevector.bench.ts --help`. */
-import { readFileSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import QuantumCircuit from "quantum-circuit";
 import { QaoaSimulator, type QaoaOptions } from "@flashloan/statevector/qaoa";
 import { createRandom } from "@flashloan/shared/random";
+import { measuredBy, writeSection } from "./document.ts";
 import { createPlainQaoa } from "./plain-qaoa.ts";
 
 const USAGE = `Measures one QAOA energy of a random 3-regular graph's cut, beside plain JavaScript, the npm package quantum-circuit
@@ -20,8 +19,6 @@ and the memory's bandwidth, in one run.
   --write          write the table into docs/benchmarks.md
   --help           this text
 `;
-const DOCUMENT = new URL("../../docs/benchmarks.md", import.meta.url);
-const [BEGIN, END] = ["<!-- statevector:begin -->", "<!-- statevector:end -->"];
 const [GAMMAS, BETAS] = [
   [0.3, 0.5, 0.6, 0.7],
   [0.5, 0.3, 0.2, 0.1],
@@ -179,23 +176,19 @@ function render({ bytesPerSecond, rows, peer }: Report): string {
 }
 
 function writeDocument(text: string): void {
-  const section = `${BEGIN}
-## Statevector simulator
+  writeSection(
+    "statevector",
+    `## Statevector simulator
 
-\`npm run bench -- statevector --write\` on ${new Date().toISOString().slice(0, 10)}, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? "unknown processor"}, with other work on the machine.
+${measuredBy("npm run bench -- statevector --write")}, with other work on the machine.
 
 One energy ⟨C⟩ of QAOA: p layers of phases and mixers, and the mean of the cut of a random 3-regular graph. Plain JavaScript
 is the same algorithm (frame, tangents, phase table, cache blocks), without SIMD and without the fusion of layers. The floor
 is p + 1 passes that read and write the state once each, at the bandwidth of a copy measured in the same run. Two threads
 fall back to one while that is faster. The energies of all agree to rounding.
 
-${text}
-${END}
-`;
-  const document = readFileSync(DOCUMENT, "utf8");
-  const [before, rest] = document.split(BEGIN);
-  const after = rest?.split(END)[1]?.trimStart() ?? "";
-  writeFileSync(DOCUMENT, `${(before ?? "").trimEnd()}\n\n${section}${after}`);
+${text}`,
+  );
 }
 
 function readFlags() {

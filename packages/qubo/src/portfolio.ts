@@ -15,14 +15,17 @@ export type Finder = Exclude<SolverName, "portfolio">;
 
 /** From so many couplings on nothing but a first bound is tried: a node takes too long. */
 const EXACT_COUPLINGS_MAX = 100_000;
-/** How long a first assignment is looked for. */
-const FIRST_MS_PER_VARIABLE = 0.02;
-/** The share of the time that the portfolio gives the exact search, by how many variables there are at most, and how long. */
-const EXACT_SHARES: readonly (readonly [sizeMax: number, share: number, ms: number])[] = [
-  [60, 0.9, Infinity],
-  [120, 0.4, Infinity],
-  [Infinity, 0.05, 200],
+/** Searches that come before the exact one, which cuts its tree with what they find, and their share of the time. */
+const FIRST_ROUNDS = 4;
+const FIRST_SHARE = 0.3;
+/** The share of the time that the portfolio gives the exact search, by how many variables there are at most. */
+const EXACT_SHARES: readonly (readonly [sizeMax: number, share: number])[] = [
+  [60, 0.9],
+  [120, 0.4],
+  [Infinity, 0.05],
 ];
+/** The longest that is spent on a bound alone. */
+const BOUND_MS_MAX = 200;
 /** Tabu looks at every variable for one move: beyond so many it comes second. */
 const TABU_FIRST_SIZE_MAX = 1_200;
 /** With fewer couplings a variable, annealing is better. */
@@ -125,19 +128,19 @@ class Portfolio {
     const { deadlineMs } = this.#options;
     const { size, couplings } = this.#problem;
     const left = (share: number): number => this.#elapsed() + share * Math.max(0, deadlineMs - this.#elapsed());
-    // A good assignment first: it is what the exact search cuts its tree with.
-    this.#tabu(Math.min(left(0.05), this.#elapsed() + FIRST_MS_PER_VARIABLE * size));
-    const [, share, ms] = EXACT_SHARES.find(([sizeMax]) => size <= sizeMax) ?? [0, 0, 0];
-    this.#exact(Math.min(left(share), this.#elapsed() + ms));
+    this.#tabu(left(FIRST_SHARE), FIRST_ROUNDS);
+    const [sizeMax, share] = EXACT_SHARES.find(([most]) => size <= most) ?? [0, 0];
+    if (sizeMax < Infinity) this.#exact(left(share));
     if (this.#provenOptimal) return;
+    // Where a proof is out of reach the exact search is left with enough for a bound.
+    const searchMs = sizeMax < Infinity ? deadlineMs : Math.max(left(1 - share), deadlineMs - BOUND_MS_MAX);
     const isTabuFirst = size <= TABU_FIRST_SIZE_MAX && 2 * couplings >= TABU_FIRST_DEGREE_MIN * size;
-    if (isTabuFirst) {
-      this.#tabu(left(0.6));
-      this.#anneal(deadlineMs);
-    } else {
-      this.#anneal(left(0.8));
-      this.#tabu(deadlineMs);
-    }
+    const middleMs = this.#elapsed() + (isTabuFirst ? 0.6 : 0.8) * (searchMs - this.#elapsed());
+    if (isTabuFirst) this.#tabu(middleMs);
+    else this.#anneal(middleMs);
+    if (isTabuFirst) this.#anneal(searchMs);
+    else this.#tabu(searchMs);
+    if (sizeMax === Infinity) this.#exact(deadlineMs);
   }
 
   #exact(untilMs: number): void {
@@ -147,8 +150,8 @@ class Portfolio {
     this.#bound = Math.max(this.#bound, bound);
   }
 
-  #tabu(untilMs: number): void {
-    tabuSearch(this.#problem, this.#search("tabu", untilMs), [this.#best.x.slice()]);
+  #tabu(untilMs: number, roundsMax?: number): void {
+    tabuSearch(this.#problem, this.#search("tabu", untilMs), [this.#best.x.slice()], roundsMax);
   }
 
   #anneal(untilMs: number): void {

@@ -13,14 +13,21 @@ const LOOK_EVERY = 64;
 /**
  * One-flip tabu search (Glover and Laguna) from beginnings that combine elite assignments: what two of them agree on is
  * kept, the rest drawn at random, as in memetic search for this problem (Lü, Glover and Hao 2010).
+ * @param seeds assignments that the first searches begin from
+ * @param roundsMax beginnings
  */
-export function tabuSearch(problem: Quadratic, search: Search, seeds: readonly Uint8Array[] = []): void {
+export function tabuSearch(
+  problem: Quadratic,
+  search: Search,
+  seeds: readonly Uint8Array[] = [],
+  roundsMax = Infinity,
+): void {
   if (problem.size === 0) return;
   const elites = new Elites(problem.size);
   const { random } = search;
   const patience = Math.max(PATIENCE_MIN, PATIENCE_PER_VARIABLE * problem.size);
   let best = Infinity;
-  for (let round = 0; !search.stop(); round++) {
+  for (let round = 0; round < roundsMax && !search.stop(); round++) {
     const begin = seeds[round] ?? (elites.isFull ? elites.combine(random) : randomAssignment(problem.size, random));
     const state = new State(problem, begin);
     const found = improve(state, patience, search, (x, value) => {

@@ -2,12 +2,13 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { createRandom } from "@flashloan/shared/random";
 import { branchAndBound } from "../src/exact.ts";
+import { randomGraph, spinGlassTorus } from "../src/instances.ts";
 import { takeParts } from "../src/partition.ts";
 import { solve, SOLVERS, type SolveOptions } from "../src/portfolio.ts";
 import { Quadratic, type Coupling } from "../src/quadratic.ts";
 import { State } from "../src/search.ts";
 import { cutProblem, readSparseText } from "../src/sparse-text.ts";
-import { anyProblem, BQP50_1, randomGraph, spinGlassTorus } from "./instances.ts";
+import { anyProblem, BQP50_1 } from "./instances.ts";
 
 /** Ends when the target is reached: far more time than that takes. */
 const AMPLE_MS = 60_000;
