@@ -91,8 +91,19 @@ export class Circuit {
   /** The state before the measurements. Errors: argument_invalid if memory can't hold it. */
   run(precision: Precision = "f64"): Statevector {
     const state = new Statevector(this.qubits, precision);
-    for (const { gate, qubits, parameters } of this.#operations) applyTo(state, gate, qubits, parameters);
+    this.applyTo(state);
     return state;
+  }
+
+  /** Applies the gates to a state of as many qubits. */
+  applyTo(state: Statevector): void {
+    if (state.qubits !== this.qubits) {
+      throw new FlashloanError(
+        "argument_invalid",
+        `a circuit of ${this.qubits} qubits fits no state of ${state.qubits}`,
+      );
+    }
+    for (const { gate, qubits, parameters } of this.#operations) applyGate(state, gate, qubits, parameters);
   }
 
   /** How often each value of the classical bits (bit i counts 2^i) came in so many shots. The same seed gives the same counts. */
@@ -145,11 +156,11 @@ export function qaoaCircuit(
   return circuit;
 }
 
-function applyTo(state: Statevector, gate: GateName, qubits: readonly number[], parameters: readonly number[]): void {
+function applyGate(state: Statevector, gate: GateName, qubits: readonly number[], parameters: readonly number[]): void {
   const { matrix, steps }: GateDefinition = GATES[gate];
   if (matrix) state.apply(matrix(...parameters), qubits.at(-1) ?? 0, qubits.slice(0, -1));
   for (const [name, places, values] of steps?.(...parameters) ?? []) {
-    applyTo(
+    applyGate(
       state,
       name as GateName,
       places.map((place) => qubits[place]!),

@@ -42,6 +42,17 @@ export class Statevector {
     this.#kernel.applyGate(this.#storage, STATE_ADDRESS, this.qubits, target, mask, MATRIX_ADDRESS);
   }
 
+  /** Turns each amplitude by e^{i·angle·values[index]}. */
+  turn(values: ArrayLike<number>, angle: number): void {
+    const { amplitudes } = this;
+    for (let index = 0; index < amplitudes.length / 2; index++) {
+      const [cos, sin] = [Math.cos(angle * values[index]!), Math.sin(angle * values[index]!)];
+      const [re, im] = [amplitudes[2 * index]!, amplitudes[2 * index + 1]!];
+      amplitudes[2 * index] = re * cos - im * sin;
+      amplitudes[2 * index + 1] = re * sin + im * cos;
+    }
+  }
+
   /** The probabilities of the basis states. */
   distribution(): Distribution {
     const { amplitudes } = this;
