@@ -22,9 +22,11 @@ export function treeValue({ gammas, betas }: Angles, degree: number): number {
     const [sumRe, sumIm] = [convolve(cosines, re), convolve(cosines, im)];
     [re, im] = [new Float64Array(size), new Float64Array(size)];
     for (let a = 0; a < size; a++) {
-      let [x, y] = [amplitudes.re[a]!, amplitudes.im[a]!];
-      for (let k = 0; k < branches; k++) [x, y] = [x * sumRe[a]! - y * sumIm[a]!, x * sumIm[a]! + y * sumRe[a]!];
-      [re[a], im[a]] = [x, y];
+      const length = Math.hypot(sumRe[a]!, sumIm[a]!) ** branches;
+      const angle = Math.atan2(sumIm[a]!, sumRe[a]!) * branches;
+      const [x, y] = [length * Math.cos(angle), length * Math.sin(angle)];
+      re[a] = amplitudes.re[a]! * x - amplitudes.im[a]! * y;
+      im[a] = amplitudes.re[a]! * y + amplitudes.im[a]! * x;
     }
   }
   // ⟨ZZ⟩ of an edge between two such branches.

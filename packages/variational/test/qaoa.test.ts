@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { Distribution } from "@flashloan/statevector/distribution";
 import { QaoaSimulator } from "@flashloan/statevector/qaoa";
-import { fixedAngles, FIXED_LAYERS_MAX } from "../src/fixed-angles.ts";
+import { fixedAngles, FIXED_LAYERS_MAX, type Angles } from "../src/fixed-angles.ts";
 import {
   conditionalValueAtRisk,
   growQaoa,
@@ -11,6 +11,7 @@ import {
   optimizeShots,
   rampAngles,
 } from "../src/qaoa.ts";
+import { minimizeLbfgs } from "../src/optimizers.ts";
 import { treeValue } from "../src/tree-value.ts";
 
 /** −1 for each edge that is cut. */
@@ -65,6 +66,31 @@ describe("angles that are known", () => {
       expect(treeValue({ gammas: [gamma], betas: [beta] }, degree)).toBeCloseTo(expected, 12);
     }
   });
+});
+
+test("at a great degree, optimized, it is the Sherrington–Kirkpatrick model's energy (Farhi et al. 2022)", () => {
+  const degree = 1e5;
+  // Each layer costs as many digits as the degree has: two are what f64 allows.
+  const values = [0.3033, 0.4075];
+  let angles: Angles = { gammas: [1], betas: [Math.PI / 8] };
+  for (const [k, expected] of values.entries()) {
+    if (k > 0) angles = interpolate(angles);
+    // γ is of the order of 1/√degree.
+    const value = (point: Float64Array): number => {
+      const gammas = Array.from(point.slice(0, k + 1), (gamma) => gamma / Math.sqrt(degree));
+      return (0.5 - treeValue({ gammas, betas: Array.from(point.slice(k + 1)) }, degree)) * Math.sqrt(degree);
+    };
+    const h = 1e-3;
+    const slope = (point: Float64Array, i: number): number =>
+      (value(point.with(i, point[i]! + h)) - value(point.with(i, point[i]! - h))) / (2 * h);
+    const { point, value: least } = minimizeLbfgs(
+      (point) => ({ value: value(point), gradient: point.map((_, i) => slope(point, i)) }),
+      [...angles.gammas, ...angles.betas],
+      { evaluationsMax: 60, tolerance: 1e-5 },
+    );
+    expect(-least).toBeCloseTo(expected, 4);
+    angles = { gammas: Array.from(point.slice(0, k + 1)), betas: Array.from(point.slice(k + 1)) };
+  }
 });
 
 describe("optimization", () => {
