@@ -34,11 +34,11 @@ class Job {
   generation: i32 = 0;
 }
 
-/** Forward: mixer A, then phases and mixer B, then the energy. */
+// Kinds of passes. The third, 2, goes back: on state and λ, mixer A back, phases B back, mixer B back.
+/** Mixer A, then phases and mixer B, then the energy. */
 const FORWARD: i32 = 0;
 /** Mixer A, energy, λ = Cφ, and mixer A back on both. */
 const TURN: i32 = 1;
-/** On both: mixer A back, phases B back, mixer B back. */
 
 /** One walk over the whole state (and λ): mixers of one or two layers on the low or on the high qubits. */
 // @ts-ignore: decorator
