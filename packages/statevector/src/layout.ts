@@ -60,8 +60,10 @@ export const CHUNKS = 128;
 const JOB_ADDRESS = 1024;
 const LOW_BITS = 14;
 const HIGH_BITS_MAX = 12;
+/** A tile of columns is to stay in the first-level cache, but for rows that are long enough to be fetched ahead. */
+const TILE_BYTES = 1 << 14;
+const TILE_WIDTH_MIN = 32;
 const TILE_BYTES_MAX = 1 << 19;
-const TILE_WIDTH_MAX = 32;
 const ALIGNMENT = 128;
 
 /** Where things are in the kernel's memory, in bytes, and how the state is cut. */
@@ -104,7 +106,7 @@ export function createLayout(options: LayoutOptions): Layout {
   const amplitude = 2 * options.storageBytes;
   const lowBits = chooseLowBits(qubits);
   const rows = 2 ** (qubits - lowBits);
-  const width = Math.min(TILE_WIDTH_MAX, TILE_BYTES_MAX / rows / amplitude);
+  const width = Math.min(Math.max(TILE_WIDTH_MIN, TILE_BYTES / rows / amplitude), TILE_BYTES_MAX / rows / amplitude);
   let end = JOB_ADDRESS;
   const take = (bytes: number): number => {
     const start = end;
