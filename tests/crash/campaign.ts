@@ -128,7 +128,10 @@ export async function runCrashCampaign(options: CampaignOptions): Promise<Campai
     for (const point of options.points) {
       // A ledger begins once: its own points need a new one.
       const anew = point.endsWith("BASELINE") ? ["--fresh"] : [];
-      const platform = new PlatformProcess([...args, ...anew], { ...ENVIRONMENT, FLASHLOAN_FAULT_POINT: point });
+      const platform = new PlatformProcess([...args, ...anew, "--no-restart"], {
+        ...ENVIRONMENT,
+        FLASHLOAN_FAULT_POINT: point,
+      });
       const deposit = await provoke(platform, point);
       const exit = await platform.exitWithin(EVENT_DEADLINE_MS);
       if (exit.signal !== "SIGKILL")

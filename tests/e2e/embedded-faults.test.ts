@@ -3,10 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { SupervisorServiceService as SupervisorApi, UnitPhase } from "@flashloan/proto/supervisor/v1/supervisor";
+import { systemClock } from "@flashloan/shared/clock";
 import { EMBEDDED_UNITS, FaultyPlatform } from "../supervision/embedded-faults.ts";
 import { runFaults, summaryAtRest } from "../supervision/faults.ts";
 
 const DEADLINE_MS = 120_000;
+/** Some times what a watchdog would wait. */
+const SUSPENDED_MS = 4_000;
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 let folder: string;
 let platform: FaultyPlatform;
@@ -24,7 +27,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test("a service that throws, rejects or answers wrongly is restarted alone; trading goes on and adds up", async () => {
+test("a service that throws, rejects, answers wrongly or never is restarted alone; trading goes on and adds up", async () => {
   await start();
   const place = platform.place();
   const healed = [
@@ -32,9 +35,11 @@ test("a service that throws, rejects or answers wrongly is restarted alone; trad
     ...(await runFaults(place, ["risk-manager"], ["lie"], say)),
     ...(await runFaults(place, ["hft-executor"], ["reject"], say)),
     ...(await runFaults(place, ["checkpoint"], ["throw"], say)),
+    ...(await runFaults(place, ["risk-manager"], ["hang_for_good"], say)),
   ];
-  expect(healed.map(({ knownAs }) => knownAs)).toEqual(["crash", "wrong_answer", "crash", "crash"]);
-  expect(EMBEDDED_UNITS.map((unit) => platform.starts().get(unit))).toEqual([2, 2, 2, 2]);
+  expect(healed.map(({ knownAs }) => knownAs)).toEqual(["crash", "wrong_answer", "crash", "crash", "no_answer"]);
+  // checkpoint, risk-manager, market-predictor, hft-executor: one restart a fault.
+  expect(EMBEDDED_UNITS.map((unit) => platform.starts().get(unit))).toEqual([2, 3, 2, 2]);
   await platform.tradesOn();
   const { trades, netWei, chainDeltaWei } = await summaryAtRest(platform.client("hftExecutor"));
   expect(netWei).toBe(chainDeltaWei);
@@ -61,4 +66,33 @@ test("a service that fails at each start is left down after as many restarts as 
   expect(incidents.map(({ fault, outcome }) => [fault, outcome])).toEqual([["crash", "quarantined"]]);
   expect(incidents[0]?.entries.filter(({ kind }) => kind === "action")).toHaveLength(2);
   expect(platform.starts()).toEqual(before);
+});
+
+test("a blocked event loop: the watchdog ends the process, its keeper starts it where it was, and whose doing it was is kept", async () => {
+  await start({ WATCHDOG_BLOCKED_MS_MAX: "1000" });
+  const { events } = platform.process;
+  // A process that is suspended as a whole, as with the lid of a laptop, is not a blocked one.
+  platform.process.signalPlatform("SIGSTOP");
+  await systemClock.sleep(SUSPENDED_MS);
+  platform.process.signalPlatform("SIGCONT");
+  await platform.process.waitFor(({ event }) => event === "block", DEADLINE_MS, events.length);
+  expect(events.filter(({ event }) => event === "restarting")).toEqual([]);
+  const [healed] = await runFaults(platform.place(), ["market-predictor"], ["block"], say);
+  expect(healed).toMatchObject({ unit: "market-predictor", knownAs: "loop_blocked" });
+  expect(events.filter(({ event }) => event === "restarting")).toMatchObject([{ why: "SIGKILL", waitMs: 0 }]);
+  expect(events.filter(({ event }) => event === "note")).toMatchObject([{ note: expect.stringContaining("adopted") }]);
+  const page = { unit: "market-predictor", pageSize: 1, pageToken: "" };
+  const diagnosis = async (): Promise<string | undefined> => {
+    const { incidents } = await platform.client("supervisor").unary(SupervisorApi.listIncidents, page);
+    return incidents[0]?.entries.find(({ kind }) => kind === "diagnosis")?.text;
+  };
+  await expect
+    .poll(diagnosis, { timeout: DEADLINE_MS, interval: 200 })
+    .toMatch(
+      /^code_fault, .*held the event loop of the whole process in packages\/embedded\/src\/fault-injection.ts:\d+/,
+    );
+  await platform.tradesOn();
+  const { netWei, chainDeltaWei } = await summaryAtRest(platform.client("hftExecutor"));
+  expect(netWei).toBe(chainDeltaWei);
+  expect((await platform.process.stop()).code).toBe(0);
 });

@@ -301,3 +301,27 @@ test("bad input: a clear error that names the cause and the cure, never a crash 
   await owner.stop();
   chmodSync(folder, 0o755);
 });
+
+test("a platform that is killed is started again where it was, without beginning anew; its keeper gone, it ends; too many failures are an error", async () => {
+  const folder = newFolder();
+  const platform = new PlatformProcess(["--data-dir", folder, "--fresh", "--seed", "9"]);
+  await platform.waitFor(is("started"), DEADLINE_MS);
+  const chain = chainPid(folder);
+  const mark = platform.events.length;
+  platform.signalPlatform("SIGKILL");
+  await platform.waitFor(is("started"), DEADLINE_MS, mark);
+  expect(platform.events.filter(is("restarting"))).toMatchObject([{ why: "SIGKILL", waitMs: 0 }]);
+  expect(chainPid(folder)).toBe(chain);
+  const incident = (): string => flashloan("incidents", "--unit", "platform", "--data-dir", folder).out;
+  await expect
+    .poll(incident, { timeout: DEADLINE_MS })
+    .toMatch(/platform: crash, healed[^]*the process ended with SIGKILL/);
+  platform.killKeeper();
+  await platform.exit;
+  expect([isAlive(chain), existsSync(join(folder, "platform.lock"))]).toEqual([false, false]);
+
+  const doomed = new PlatformProcess(["--data-dir", folder], { FLASHLOAN_FAULT_POINT: "before_append_LEAD" });
+  expect(await doomed.exit).toEqual({ code: 70, signal: null });
+  expect(doomed.events.filter(is("restarting"))).toHaveLength(5);
+  expect(doomed.events.at(-1)).toMatchObject({ event: "error", code: "restarts_exhausted" });
+});

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { serialize } from "node:v8";
 import { readEndpoints, type Endpoints } from "@flashloan/embedded/data-folder";
 import type { InjectedFault } from "@flashloan/embedded/fault-injection";
-import { Lifecycle } from "@flashloan/shared/lifecycle";
 import { RpcClient } from "@flashloan/shared/rpc-client";
 import { PlatformProcess } from "../support/platform-process.ts";
 import type { FaultPlace } from "./faults.ts";
@@ -13,13 +12,16 @@ import { LIES } from "./lies.ts";
 // What can befall a service of the embedded platform, done to it through the platform's fault channel.
 
 /** Every fault. */
-export const EMBEDDED_FAULTS = ["throw", "reject", "hang", "lie"] as const;
+export const EMBEDDED_FAULTS = ["throw", "reject", "hang", "hang_for_good", "lie", "block"] as const;
 /** @see EMBEDDED_FAULTS */
 type EmbeddedFault = (typeof EMBEDDED_FAULTS)[number];
 /** The services that faults are done to. */
 export const EMBEDDED_UNITS = ["checkpoint", "risk-manager", "market-predictor", "hft-executor"] as const;
 
 const DEADLINE_MS = 120_000;
+/** Longer than a watchdog waits. */
+const BLOCK_MS = 120_000;
+
 /** A platform with its fault channel open. */
 export class FaultyPlatform {
   readonly process: PlatformProcess;
@@ -73,9 +75,12 @@ export class FaultyPlatform {
         throw: ["crash"],
         reject: ["crash"],
         hang: ["no_answer"],
+        hang_for_good: ["no_answer"],
         lie: ["wrong_answer"],
+        block: ["loop_blocked"],
       },
-      endsAll: new Set(),
+      // The event loop is everybody's; the ledger's files can't be opened a second time.
+      endsAll: (unit, fault) => fault === "block" || (fault === "hang_for_good" && unit === "checkpoint"),
     };
   }
 
@@ -102,10 +107,8 @@ export class FaultyPlatform {
 
   /** Ends it. */
   async stop(): Promise<void> {
-    const lifecycle = new Lifecycle();
-    lifecycle.onStop("platform", async () => void (await this.process.stop()));
-    for (const client of this.#clients.values()) lifecycle.add("client", client);
-    await lifecycle.stop();
+    await this.process.stop();
+    await Promise.all([...this.#clients.values()].map((client) => client.stop()));
   }
 
   #endpoints(): Endpoints {
@@ -116,6 +119,7 @@ export class FaultyPlatform {
 }
 
 function inWords(unit: string, kind: EmbeddedFault): InjectedFault {
+  if (kind === "block") return { unit, kind, blockMs: BLOCK_MS };
   if (kind !== "lie") return { unit, kind };
   const lie = LIES[unit];
   if (!lie) throw new Error(`no lie is known for ${unit}`);

@@ -27,8 +27,8 @@ export interface FaultPlace<F extends string> {
   runs(): Promise<ReadonlyMap<string, string>>;
   /** As what the supervisor may know each fault. */
   readonly knownAs: Readonly<Record<F, readonly string[]>>;
-  /** Faults that end every unit, not only their own. */
-  readonly endsAll: ReadonlySet<F>;
+  /** Whether a fault of a unit ends every other too. */
+  endsAll(unit: string, fault: F): boolean;
 }
 
 /** One fault of one unit. */
@@ -76,7 +76,7 @@ export async function runFaults<F extends string>(
       if (incident.outcome !== "healed") throw new Error(`${unit} ${fault} ended ${incident.outcome}`);
       const after = await place.runs();
       const touched = [...before.keys()].filter((other) => other !== unit && before.get(other) !== after.get(other));
-      if (touched.length > 0 && !place.endsAll.has(fault))
+      if (touched.length > 0 && !place.endsAll(unit, fault))
         throw new Error(`${unit} ${fault}: also restarted: ${touched.join()}`);
       healed.push(result);
     }
@@ -140,8 +140,10 @@ export async function summaryAtRest(executor: RpcClient): Promise<SummarizeRespo
 
 async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
   const deadline = performance.now() + HEAL_DEADLINE_MS;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`not within ${HEAL_DEADLINE_MS} ms: ${what}`);
+  let cause: unknown;
+  // Who is asked may be down just now.
+  while (!(await condition().catch((error: unknown) => void (cause = error)))) {
+    if (performance.now() > deadline) throw new Error(`not within ${HEAL_DEADLINE_MS} ms: ${what}`, { cause });
     await systemClock.sleep(LOOK_EVERY_MS);
   }
 }

@@ -1,7 +1,10 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { isAlive } from "@flashloan/devnet/anvil";
+import { systemClock } from "@flashloan/shared/clock";
 
+const GONE_DEADLINE_MS = 30_000;
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** One JSON line that a platform printed. */
@@ -43,12 +46,17 @@ class EventProcess {
     });
     this.exit = new Promise((resolve) =>
       this.#child.once("close", (code, signal) => {
-        this.#exited = { code, signal };
-        for (const wake of this.#waiting) wake();
-        resolve(this.#exited);
+        void this.gone().then(() => {
+          this.#exited = { code, signal };
+          for (const wake of this.#waiting) wake();
+          resolve(this.#exited);
+        });
       }),
     );
   }
+
+  /** What else has to be over before it counts as ended. */
+  protected async gone(): Promise<void> {}
 
   kill(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
@@ -126,6 +134,38 @@ export class PlatformProcess extends CommandProcess {
   /** @param args options of `flashloan start`; `--json` is added */
   constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
     super(["start", "--json", ...args], environment);
+  }
+
+  /** SIGKILL strikes keeper and platform, as a lost machine does: of one alone the other notices. */
+  override kill(signal: NodeJS.Signals): void {
+    if (signal !== "SIGKILL") return super.kill(signal);
+    super.kill("SIGSTOP");
+    this.signalPlatform("SIGKILL");
+    super.kill("SIGKILL");
+  }
+
+  /** Takes its keeper away. */
+  killKeeper(): void {
+    super.kill("SIGKILL");
+  }
+
+  /** Sends a signal to what is kept, once it has started. */
+  signalPlatform(signal: NodeJS.Signals): void {
+    const pid = this.#platformPid();
+    if (pid !== undefined) process.kill(pid, signal);
+  }
+
+  /** Its platform, which holds the data folder until its parent, or init in its stead, has taken notice of its end. */
+  protected override async gone(): Promise<void> {
+    const pid = this.#platformPid();
+    if (pid === undefined) return;
+    const deadline = performance.now() + GONE_DEADLINE_MS;
+    while (isAlive(pid) && performance.now() < deadline) await systemClock.sleep(10);
+  }
+
+  #platformPid(): number | undefined {
+    const started = this.events.findLast(({ event }) => event === "started");
+    return (started?.["endpoints"] as { readonly pid: number } | undefined)?.pid;
   }
 }
 

@@ -58,6 +58,9 @@ export async function runStart(options: StartOptions): Promise<number> {
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal).on("SIGHUP", onSignal);
   // Whoever read our output is gone: stop as if told to, and leave nothing running.
   process.stdout.on("error", () => stop.abort("SIGPIPE"));
+  // Our keeper is gone: nobody would start us again, or end us.
+  const onKeeperGone = (): void => stop.abort("SIGHUP");
+  process.on("disconnect", onKeeperGone);
   let platform: Platform | undefined;
   try {
     platform = await startPlatform({
@@ -84,7 +87,7 @@ export async function runStart(options: StartOptions): Promise<number> {
     return 1;
   } finally {
     await platform?.stop().catch((error: unknown) => process.stderr.write(`stopping: ${(error as Error).message}\n`));
-    process.off("SIGINT", onSignal).off("SIGTERM", onSignal).off("SIGHUP", onSignal);
+    process.off("SIGINT", onSignal).off("SIGTERM", onSignal).off("SIGHUP", onSignal).off("disconnect", onKeeperGone);
   }
 }
 

@@ -16,6 +16,8 @@ import { z } from "zod";
 import { deploymentSchema } from "@flashloan/devnet/deployment";
 import { isAlive } from "@flashloan/devnet/anvil";
 import { FlashloanError } from "@flashloan/shared/errors";
+import type { PastFailure } from "@flashloan/supervisor/driver";
+import { FAULTS } from "@flashloan/supervisor/unit";
 
 /** How much of the log's end is searched for a service's lines. */
 const LOG_TAIL_BYTES = 256 * 1024;
@@ -50,6 +52,13 @@ const chainRecordSchema = z.object({
 });
 /** The chain that belongs to a data folder: the process that runs (or ran) it, and what is deployed on it. */
 export type ChainRecord = z.infer<typeof chainRecordSchema>;
+
+const pastFailureSchema = z.object({
+  atMs: z.number(),
+  unit: z.string(),
+  fault: z.enum(FAULTS),
+  reason: z.string(),
+}) satisfies z.ZodType<PastFailure>;
 
 /** Everything that the embedded platform keeps on disk, in one folder, used by one process at a time. */
 export class DataFolder {
@@ -95,6 +104,10 @@ export class DataFolder {
   get chainLogPath(): string {
     return join(this.path, "anvil.log");
   }
+  /** Where a process that is about to end writes why. */
+  get pastFailurePath(): string {
+    return join(this.path, "past-failure.json");
+  }
   hasChainState(): boolean {
     return existsSync(this.chainStatePath);
   }
@@ -111,6 +124,16 @@ export class DataFolder {
   }
   writeEndpoints(endpoints: Endpoints): void {
     writeJson(join(this.path, "endpoints.json"), endpoints);
+  }
+
+  writePastFailure(failure: PastFailure): void {
+    writeJson(this.pastFailurePath, failure);
+  }
+  /** Why the process before this one ended, if it could say so; told once. */
+  takePastFailure(): PastFailure | undefined {
+    const failure = readJson(this.pastFailurePath, pastFailureSchema);
+    rmSync(this.pastFailurePath, { force: true });
+    return failure;
   }
 
   /** Moves the ledger away, and the chain's files too unless they are in use; returns where to, if there was a ledger. */

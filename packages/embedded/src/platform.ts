@@ -4,14 +4,20 @@ import type { Deployment } from "@flashloan/devnet/deployment";
 import { startMarket } from "@flashloan/devnet/market";
 import { connectWebSocket } from "@flashloan/evm/json-rpc";
 import { readConfig } from "@flashloan/shared/config";
-import { FlashloanError } from "@flashloan/shared/errors";
+import { FlashloanError, toFlashloanError } from "@flashloan/shared/errors";
 import { Lifecycle, type Running } from "@flashloan/shared/lifecycle";
 import { createLogger, type Logger } from "@flashloan/shared/log";
 import type { EventBus } from "@flashloan/shared/ports/event-bus";
 import { endChain, ensureChain, newChain } from "./chain.ts";
+import type { PastFailure } from "@flashloan/supervisor/driver";
+import { embeddedConfigSchema } from "./config.ts";
 import { DataFolder, type Endpoints } from "./data-folder.ts";
-import { EXIT_FAILED, guardProcess } from "./process-guard.ts";
+import { EXIT_FAILED, guardProcess, LAST_END_VARIABLE } from "./process-guard.ts";
+import { startWatchdog } from "./watchdog.ts";
 import { startServices, type Services } from "./services.ts";
+
+/** The process itself, where an incident is no service's. */
+const PLATFORM = "platform";
 
 /** How the embedded platform is started. */
 export interface PlatformOptions {
@@ -49,6 +55,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const lifecycle = new Lifecycle();
   const notes: string[] = [];
   const activity = readConfig(marketConfigSchema, options.environment);
+  const { WATCHDOG_BLOCKED_MS_MAX: blockedMsMax } = readConfig(embeddedConfigSchema, options.environment);
   try {
     const folder = DataFolder.open(options.dataDir);
     lifecycle.onStop("data folder", () => folder.close());
@@ -62,7 +69,9 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     const level = options.environment["LOG_LEVEL"] ?? "info";
     const log = (service: string): Logger => createLogger(service, level, destination);
     const giveUp = (error: unknown): void => {
-      log("platform").fatal({ error }, "process_failed");
+      log(PLATFORM).fatal({ error }, "process_failed");
+      const { message: reason } = toFlashloanError(error);
+      folder.writePastFailure({ atMs: Date.now(), unit: PLATFORM, fault: "crash", reason });
       process.exit(EXIT_FAILED);
     };
     let services: Services | undefined;
@@ -110,7 +119,12 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       services = await start();
     }
     lifecycle.add("services", services);
-    const endpoints = await services.supervise({ databaseUrl: `pglite:${folder.supervisorPath}` });
+    const { current } = services;
+    const pastFailure = folder.takePastFailure() ?? lastEnd(options.environment[LAST_END_VARIABLE]);
+    const endpoints = await services.supervise({
+      databaseUrl: `pglite:${folder.supervisorPath}`,
+      pastFailures: pastFailure ? [pastFailure] : [],
+    });
     // Last: what starts takes seconds of this process's time, and blocks without a market let the base fee fall.
     options.progress("starting the simulated market");
     const marketRpc = lifecycle.add("market's chain", await connectWebSocket(chain.url));
@@ -119,6 +133,10 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     const { DEVNET_WHALE_ACTIVITY: whaleActivity, DEVNET_RIVAL_ACTIVITY: rivalActivity } = activity;
     const market = { seed: options.seed, whaleActivity, rivalActivity, onError };
     lifecycle.add("market", await startMarket(marketRpc, chain.deployment, market));
+    if (blockedMsMax > 0) {
+      const { logPath, pastFailurePath: failurePath } = folder;
+      lifecycle.add("watchdog", startWatchdog({ blockedMsMax, logPath, failurePath, unitNow: current }));
+    }
     folder.writeEndpoints(endpoints);
     return {
       endpoints,
@@ -131,4 +149,11 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     await lifecycle.stop().catch(() => undefined);
     throw error;
   }
+}
+
+/** How the process before this one ended, by the word of what started it again. */
+function lastEnd(told: string | undefined): PastFailure | undefined {
+  const [, at, why] = /^(\d{1,15}) (.{1,100})$/.exec(told ?? "") ?? [];
+  if (at === undefined) return undefined;
+  return { atMs: Number(at), unit: PLATFORM, fault: "crash", reason: `the process ended with ${why}` };
 }

@@ -2,6 +2,8 @@ import type { Running } from "@flashloan/shared/lifecycle";
 
 /** With this exit code the process ends because it failed, not because it was told to: worth another start. */
 export const EXIT_FAILED = 70;
+/** By this variable a process that is started again is told how the one before it ended: `MILLISECONDS WHY`. */
+export const LAST_END_VARIABLE = "FLASHLOAN_LAST_END";
 
 /**
  * Catches what nothing else did, thrown or rejected, and gives it to whom it belongs; both handlers run in the

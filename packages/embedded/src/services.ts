@@ -9,6 +9,7 @@ import { createMarketPredictorService } from "@flashloan/market-predictor/servic
 import { riskConfigSchema } from "@flashloan/risk-manager/config";
 import { createRiskManagerService } from "@flashloan/risk-manager/service";
 import { supervisorConfigSchema } from "@flashloan/supervisor/config";
+import type { PastFailure } from "@flashloan/supervisor/driver";
 import { createSupervisorService } from "@flashloan/supervisor/service";
 import { openCoordination, openEventBus, openLiveFeed } from "@flashloan/shared/adapters/open";
 import { readConfig, readTogether } from "@flashloan/shared/config";
@@ -46,7 +47,9 @@ export interface Services extends Running {
   readonly endpoints: Endpoints;
   readonly bus: EventBus;
   /** Takes in an error that nothing caught: the service that it arose in has crashed. False when it arose in none. */
-  failed(error: unknown): boolean;
+  readonly failed: (error: unknown) => boolean;
+  /** The service whose code runs now. */
+  readonly current: () => string | undefined;
   /** Has them supervised from now on; where everything is then. @throws FlashloanError config_invalid, port_taken, data_folder_unusable */
   supervise(supervision: Supervision): Promise<Endpoints>;
 }
@@ -55,6 +58,8 @@ export interface Services extends Running {
 export interface Supervision {
   /** Where incidents are kept. */
   readonly databaseUrl: string;
+  /** What ended the process before this one. */
+  readonly pastFailures: readonly PastFailure[];
 }
 
 interface Ports {
@@ -187,7 +192,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
         hftExecutor: executor.metricsAddress,
       },
     };
-    const supervise = async ({ databaseUrl }: Supervision): Promise<Endpoints> => {
+    const supervise = async ({ databaseUrl, pastFailures }: Supervision): Promise<Endpoints> => {
       const config = readConfig(supervisorConfigSchema, {
         SUPERVISOR_PORT: "0",
         ...environment,
@@ -196,7 +201,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
       const supervisor = lifecycle.add(
         "supervisor",
         await hostAt("supervisor", { rpc: config.SUPERVISOR_PORT, metrics: 0 }, (context, port) =>
-          createSupervisorService({ ...config, SUPERVISOR_PORT: port }, context, driver),
+          createSupervisorService({ ...config, SUPERVISOR_PORT: port }, context, driver, { pastFailures }),
         ),
       );
       const { metrics } = endpoints;
@@ -206,7 +211,14 @@ export async function startServices(options: ServicesOptions): Promise<Services>
         metrics: { ...metrics, supervisor: supervisor.metricsAddress },
       };
     };
-    return { endpoints, bus, failed: (error) => driver.failed(error), supervise, stop: () => lifecycle.stop() };
+    return {
+      endpoints,
+      bus,
+      failed: (error) => driver.failed(error),
+      current: () => driver.current(),
+      supervise,
+      stop: () => lifecycle.stop(),
+    };
   } catch (error) {
     await lifecycle.stop().catch(() => undefined);
     throw error;

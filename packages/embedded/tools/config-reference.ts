@@ -7,6 +7,7 @@ import { predictorConfigSchema } from "@flashloan/market-predictor/config";
 import { riskConfigSchema } from "@flashloan/risk-manager/config";
 import { platformConfigSchema } from "@flashloan/shared/run-service";
 import { supervisorConfigSchema, unitsConfigSchema } from "@flashloan/supervisor/config";
+import { embeddedConfigSchema } from "../src/config.ts";
 import { cell, writeOrCheck } from "./generated-files.ts";
 
 // Writes docs/configuration.md and .env.example from the services' own schemas; `--check` fails when they are stale.
@@ -70,6 +71,10 @@ const reference = [
   "",
   ...table(variablesOf(platformConfigSchema)),
   "",
+  "## the embedded platform",
+  "",
+  ...table(variablesOf(embeddedConfigSchema)),
+  "",
   "## the devnet",
   "",
   "The embedded platform reads only `DEVNET_WHALE_ACTIVITY` and `DEVNET_RIVAL_ACTIVITY` of these.",
@@ -89,6 +94,9 @@ const exampleFile = [
   "",
   "# every service",
   ...example(platformConfigSchema),
+  "",
+  "# the embedded platform",
+  ...example(embeddedConfigSchema),
   "",
   "# the devnet",
   ...example(devnetConfigSchema),

@@ -36,6 +36,7 @@ export const ERROR_CODES = {
   trading_killed: { grpc: status.FAILED_PRECONDITION, retryable: false },
   trades_not_settled: { grpc: status.DEADLINE_EXCEEDED, retryable: false },
   reconciliation_failed: { grpc: status.DATA_LOSS, retryable: false },
+  restarts_exhausted: { grpc: status.INTERNAL, retryable: false },
   devnet_failed: { grpc: status.INTERNAL, retryable: false },
   internal: { grpc: status.INTERNAL, retryable: false },
 } as const satisfies Record<string, { grpc: status; retryable: boolean }>;

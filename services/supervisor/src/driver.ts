@@ -1,5 +1,5 @@
 import type { Running } from "@flashloan/shared/lifecycle";
-import type { UnitDeclaration } from "./unit.ts";
+import type { Fault, UnitDeclaration } from "./unit.ts";
 
 /** What a driver sees of a unit from outside, without asking the unit. */
 export interface UnitSighting {
@@ -15,6 +15,15 @@ export interface UnitSighting {
     | undefined;
   /** What a health check of the driver's own says. */
   readonly health: "healthy" | "unhealthy" | "unknown";
+}
+
+/** A failure that ended the supervisor's own process, so that only the next one can be told of it. */
+export interface PastFailure {
+  readonly atMs: number;
+  /** The unit whose doing it was, or a name for the process itself. */
+  readonly unit: string;
+  readonly fault: Fault;
+  readonly reason: string;
 }
 
 /**

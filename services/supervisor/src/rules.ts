@@ -211,6 +211,7 @@ function infrastructure(reading: Reading): Diagnosis | undefined {
 /** No answer while its process is there: something holds the event loop. */
 function loopBlocked(reading: Reading): Diagnosis | undefined {
   const { incident, metrics } = reading;
+  if (incident.fault === "loop_blocked") return loopHeld(reading);
   const delay = metrics.get("flashloan_event_loop_delay_seconds");
   if (incident.fault !== "no_answer" && incident.fault !== "stuck") return undefined;
   if (delay === undefined || delay < LOOP_BLOCKED_S) return undefined;
@@ -220,6 +221,27 @@ function loopBlocked(reading: Reading): Diagnosis | undefined {
     0.75,
     `its process runs and its event loop does not: ${delay} s late, so it answers nothing. Work that never yields holds it`,
   );
+}
+
+/** Its event loop was held until its watchdog ended the process, and wrote down by what. */
+function loopHeld(reading: Reading): Diagnosis {
+  const { incident, failures } = reading;
+  const held = failures.find(({ fatal, stack }) => fatal && stack !== "");
+  const frame = held && ownFrame(held.stack);
+  const where = frame ? ` in ${frame.file}:${frame.line}` : "";
+  return {
+    ...conclusion(
+      "code_fault",
+      restartOrQuarantine(reading),
+      frame ? 0.9 : 0.6,
+      `work that never yields held the event loop of the whole process${where}: ${quote(incident.reason)}`,
+    ),
+    codeFault: {
+      ...frame,
+      message: incident.reason.slice(0, MESSAGE_CHARS_MAX) || "blocked event loop",
+      stack: held?.stack.slice(0, STACK_CHARS_MAX) ?? "",
+    },
+  };
 }
 
 function dependencyFatal({ failures }: Reading): Diagnosis | undefined {

@@ -24,7 +24,7 @@ import type { SupervisorConfig } from "./config.ts";
 import { createDiagnostician } from "./diagnosis.ts";
 import type { DiagnosisAgent } from "./diagnosis-agent.ts";
 import { createDiagnosisProcess } from "./diagnosis-process.ts";
-import type { UnitDriver } from "./driver.ts";
+import type { PastFailure, UnitDriver } from "./driver.ts";
 import { createEvidence } from "./evidence.ts";
 import { SupervisorStore, type CommandRecord, type Incident } from "./incidents.ts";
 import { SUPERVISOR_MIGRATIONS, SUPERVISOR_SCHEMA } from "./schema.ts";
@@ -64,14 +64,14 @@ const registrationSchema = z.object({
 /**
  * Starts the supervisor's gRPC server; it begins to watch once it leads.
  * @param driver how its units are reached
- * @param given in place of the configured model's agent
+ * @param given an agent in place of the configured model's; what ended the process before this one
  * @throws FlashloanError port_taken, data_folder_unusable, service_unavailable
  */
 export async function createSupervisorService(
   config: SupervisorConfig,
   context: ServiceContext,
   driver: UnitDriver,
-  given: { readonly agent?: DiagnosisAgent } = {},
+  given: { readonly agent?: DiagnosisAgent; readonly pastFailures?: readonly PastFailure[] } = {},
 ): Promise<Service> {
   const lifecycle = new Lifecycle();
   try {
@@ -103,6 +103,7 @@ export async function createSupervisorService(
           stepsMax: DIAGNOSIS_STEPS_MAX,
         }),
         context,
+        pastFailures: given.pastFailures ?? [],
         restarts: config.SUPERVISOR_RESTARTS === "on",
       }),
     );

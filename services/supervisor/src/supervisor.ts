@@ -9,7 +9,7 @@ import { RpcClient } from "@flashloan/shared/rpc-client";
 import type { ServiceContext } from "@flashloan/shared/service";
 import type { Alarm } from "./alerts.ts";
 import type { Diagnostician, DiagnosisReport } from "./diagnosis.ts";
-import type { UnitDriver, UnitSighting } from "./driver.ts";
+import type { PastFailure, UnitDriver, UnitSighting } from "./driver.ts";
 import { UnitHealth, type Answer } from "./health.ts";
 import { note, type CommandRecord, type Incident, type IncidentOutcome, type SupervisorStore } from "./incidents.ts";
 import { KNOWN_QUESTIONS, type KnownQuestion } from "./known-questions.ts";
@@ -49,6 +49,8 @@ export interface SupervisorDependencies {
   /** Who finds out why; it recommends, and nothing waits for it. */
   readonly diagnostician: Diagnostician;
   readonly context: ServiceContext;
+  /** What ended the process before this one. */
+  readonly pastFailures: readonly PastFailure[];
   /** False: failed units are told of and left as they are. */
   readonly restarts: boolean;
 }
@@ -71,6 +73,7 @@ export class Supervisor implements Running {
   readonly #acting = new Set<Promise<void>>();
   readonly #diagnosing = new Set<Promise<void>>();
   #tree: SupervisionTree;
+  #pastFailures: readonly PastFailure[];
   #leadership: Leadership | undefined;
   #running: Promise<void> | undefined;
   #heartbeats: Running | undefined;
@@ -80,6 +83,7 @@ export class Supervisor implements Running {
   constructor(dependencies: SupervisorDependencies) {
     this.#deps = dependencies;
     this.#tree = dependencies.plant();
+    this.#pastFailures = dependencies.pastFailures;
   }
 
   /** True when this is the supervisor that acts. */
@@ -188,6 +192,18 @@ export class Supervisor implements Running {
     } catch (error) {
       context.log.warn({ error }, "supervisor_begins_anew");
     }
+    for (const failure of this.#pastFailures) this.#recall(failure);
+    this.#pastFailures = [];
+  }
+
+  /** Keeps an incident of what ended this process's forerunner. */
+  #recall({ unit, fault, reason, atMs }: PastFailure): void {
+    const now = this.#deps.context.clock.now();
+    const incident = this.#open(unit, { status: "failed", fault, reason }, atMs);
+    note(incident, now, "action", "restart of the whole process, by its keeper");
+    this.#deps.store.keep(incident);
+    // A unit is healed when it is up again; the process is.
+    if (!this.units().some(({ declaration }) => declaration.id === unit)) this.#close(unit, "healed", "it runs again");
   }
 
   async #lead(signal: AbortSignal): Promise<void> {

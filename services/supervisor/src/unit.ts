@@ -34,6 +34,7 @@ export const FAULTS = [
   "unhealthy",
   "start_timeout",
   "restart_failed",
+  "loop_blocked",
 ] as const;
 /** @see FAULTS */
 export type Fault = (typeof FAULTS)[number];

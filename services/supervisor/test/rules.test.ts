@@ -105,6 +105,20 @@ const CASES: readonly [string, Partial<IncidentBrief>, Partial<Facts>, string, s
     "restart",
   ],
   [
+    "an event loop that was held until the process was killed",
+    { fault: "loop_blocked", reason: "the event loop was blocked for 3000 ms" },
+    { recent_logs: [CRASH] },
+    "code_fault",
+    "restart",
+  ],
+  [
+    "an event loop that was held by what can't be seen",
+    { fault: "loop_blocked", reason: "the event loop was blocked for 3000 ms" },
+    {},
+    "code_fault",
+    "restart",
+  ],
+  [
     "an event loop that is late",
     { fault: "unhealthy" },
     { metrics: ["flashloan_event_loop_delay_seconds 0.4"] },

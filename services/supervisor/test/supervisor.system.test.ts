@@ -19,7 +19,7 @@ import { RpcClient } from "@flashloan/shared/rpc-client";
 import { startRpcServer } from "@flashloan/shared/rpc-server";
 import type { ServiceContext } from "@flashloan/shared/service";
 import { supervisorConfigSchema } from "../src/config.ts";
-import type { UnitDriver, UnitSighting } from "../src/driver.ts";
+import type { PastFailure, UnitDriver, UnitSighting } from "../src/driver.ts";
 import { createSupervisorService } from "../src/service.ts";
 
 const POLL = { timeout: 60_000, interval: 50 };
@@ -134,7 +134,12 @@ class Ward implements UnitDriver {
 
 async function supervise(
   ward: Ward,
-  given: { environment?: Record<string, string>; coordination?: Coordination; databaseUrl?: string } = {},
+  given: {
+    environment?: Record<string, string>;
+    coordination?: Coordination;
+    databaseUrl?: string;
+    pastFailures?: readonly PastFailure[];
+  } = {},
 ): Promise<{ client: RpcClient; context: ServiceContext; alerts: CloudEvent[] }> {
   const context = testContext("supervisor", {
     coordination: given.coordination ?? (await openCoordination("memory:")),
@@ -144,11 +149,12 @@ async function supervise(
     SUPERVISOR_DATABASE_URL: given.databaseUrl ?? "pglite:",
     ...given.environment,
   });
+  const { pastFailures = [] } = given;
   const alerts: CloudEvent[] = [];
   await context.bus.subscribe({ group: "test", pattern: "flashloan.supervisor.alert" }, async (event) => {
     alerts.push(event);
   });
-  const service = lifecycle.add("supervisor", await createSupervisorService(config, context, ward));
+  const service = lifecycle.add("supervisor", await createSupervisorService(config, context, ward, { pastFailures }));
   const client = lifecycle.add("client", new RpcClient(service.address));
   return { client, context, alerts };
 }
@@ -205,6 +211,24 @@ test("a crash and a wrong answer: each is noticed, healed, told and kept, and no
   expect(figures).toContain('flashloan_supervisor_incidents_total{fault="crash",service="supervisor"} 1');
   expect(figures).toContain('flashloan_supervisor_restarts_total{outcome="done",service="supervisor"} 2');
   expect(figures).toContain('flashloan_supervisor_units{phase="up",service="supervisor"} 2');
+});
+
+test("what ended the process before this one is an incident from when it happened, healed when whose it was is up again", async () => {
+  const units = await ward("risk-manager");
+  const reason = "it was blocked";
+  const { client } = await supervise(units, {
+    pastFailures: [
+      { unit: "risk-manager", fault: "loop_blocked", reason, atMs: 1_000 },
+      { unit: "platform", fault: "crash", reason, atMs: 2_000 },
+    ],
+  });
+  await expect
+    .poll(async () => (await incidentsOf(client)).filter(({ closedAtMs }) => closedAtMs > 0n), POLL)
+    .toMatchObject([
+      { unit: "platform", fault: "crash", openedAtMs: 2_000n, outcome: "healed" },
+      { unit: "risk-manager", fault: "loop_blocked", openedAtMs: 1_000n, outcome: "healed" },
+    ]);
+  expect(units.restarts).toEqual([]);
 });
 
 test("what keeps failing is quarantined after the intensity, told as critical, and comes back when it is released", async () => {

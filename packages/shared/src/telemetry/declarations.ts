@@ -406,6 +406,7 @@ export const METRICS = {
         "unhealthy",
         "start_timeout",
         "restart_failed",
+        "loop_blocked",
       ],
     },
   },

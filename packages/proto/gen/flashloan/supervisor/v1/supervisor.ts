@@ -173,7 +173,10 @@ export interface Incident {
   id: string;
   /** The unit that failed. */
   unit: string;
-  /** How: crash, out_of_memory, no_answer, stuck, wrong_answer, unhealthy, start_timeout or restart_failed. */
+  /**
+   * How: crash, out_of_memory, no_answer, stuck, wrong_answer, unhealthy, start_timeout, restart_failed or
+   * loop_blocked.
+   */
   fault: string;
   /** When it was noticed, in milliseconds since the Unix epoch. */
   openedAtMs: bigint;
