@@ -9,6 +9,7 @@ export class Pace {
   readonly #several: number;
   readonly #took = new Map<number, number>();
   #runs = 0;
+  #last = 0;
 
   constructor(several: number) {
     this.#several = several;
@@ -29,6 +30,8 @@ export class Pace {
   /** What a run took, in any unit that is the same for all. */
   record(threads: number, took: number): void {
     const before = this.#took.get(threads);
-    this.#took.set(threads, before === undefined ? took : (before + took) / 2);
+    // Of what ran just before, an average; what was last seen long ago says nothing about now.
+    this.#took.set(threads, before === undefined || threads !== this.#last ? took : (before + took) / 2);
+    this.#last = threads;
   }
 }
