@@ -1,48 +1,48 @@
-import { readFileSync, statSync } from "node:fs";
+import { writeFileSync } from "node:fs";
+import { basename } from "node:path";
 import { type Command, Option } from "commander";
-import { compile, compileMatrix, type Reading } from "@flashloan/qubo/model";
 import { solve, SOLVERS, type Improvement, type SolverName } from "@flashloan/qubo/portfolio";
-import type { Quadratic } from "@flashloan/qubo/quadratic";
-import { READINGS, readSparseText, type Reading as FileReading } from "@flashloan/qubo/sparse-text";
+import { READINGS } from "@flashloan/qubo/sparse-text";
 import { FlashloanError } from "@flashloan/shared/errors";
 import { whole } from "./arguments.ts";
-import { toJsonLine } from "./format.ts";
+import { table, toJsonLine } from "./format.ts";
+import { readProblem, type Stated, type TextFlags } from "./quantum-problem.ts";
 
-/** The longest file that is read. */
-const FILE_BYTES_MAX = 64 * 1024 * 1024;
 const DEADLINE_MS_MAX = 3_600_000;
+/** What a landscape is simulated with at most: more takes minutes for a grid. */
+const LANDSCAPE_QUBITS_MAX = 22;
+const GRID_MAX = 200;
+const PLOTTED = "write an SVG there";
 
-interface SolveFlags {
-  readonly as: FileReading;
-  readonly offdiagonal: "twice" | "once";
+interface SolveFlags extends TextFlags {
   readonly deadlineMs: number;
   readonly seed: number;
   readonly solver: SolverName;
   readonly json: boolean;
+  readonly plot?: string;
 }
 
-/** What a file states, and how an assignment reads in its words. */
-interface Stated {
-  readonly problem: Quadratic;
-  readonly sign: 1 | -1;
-  readonly read?: (x: Uint8Array) => Reading;
+interface LandscapeFlags extends TextFlags {
+  readonly grid: number;
+  readonly gammaMax?: string;
+  readonly plot?: string;
+  readonly json: boolean;
 }
 
-/** Adds `quantum solve`. */
+interface BenchFlags extends TextFlags {
+  readonly deadlineMs: number;
+  readonly runs: number;
+  readonly target?: string;
+  readonly plot?: string;
+  readonly json: boolean;
+}
+
+/** Adds `quantum solve`, `quantum landscape` and `quantum bench`. */
 export function addQuantumCommands(program: Command): void {
   const quantum = program
     .command("quantum")
-    .description("binary optimization: solve problems with the solvers that the platform decides with");
-  quantum
-    .command("solve")
-    .description("minimize or maximize a quadratic function of binary variables within a deadline")
-    .argument("<file>", "a JSON model, a JSON matrix, or sparse text: `n m`, then lines `i j w`, counted from 1")
-    .addOption(new Option("--as <what>", "what sparse text means").choices([...READINGS]).default("qubo-min"))
-    .addOption(
-      new Option("--offdiagonal <count>", "how an entry i j of Q, given once, counts in x'Qx")
-        .choices(["twice", "once"])
-        .default("twice"),
-    )
+    .description("binary optimization: the solvers that the platform decides with, and QAOA's energies");
+  problemCommand(quantum, "solve", "minimize or maximize a quadratic function of binary variables within a deadline")
     .option(
       "--deadline-ms <n>",
       "how long it may take; 0 answers with what is there at once",
@@ -51,12 +51,12 @@ export function addQuantumCommands(program: Command): void {
     )
     .option("--seed <n>", "the same seed searches in the same order", whole(0, 2 ** 31 - 1), 1)
     .addOption(new Option("--solver <name>", "who solves it").choices([...SOLVERS]).default("portfolio"))
-    .option("--json", "the result as one JSON object, instead of text with progress", false)
+    .option("--plot <file>", `how the objective got better over time: ${PLOTTED}`)
     .addHelpText(
       "after",
       `
 Examples:
-  flashloan quantum solve G1.txt --as maxcut --deadline-ms 2000
+  flashloan quantum solve G1.txt --as maxcut --deadline-ms 2000 --plot G1.svg
   flashloan quantum solve bqp50-1.txt --as qubo-max --json
   flashloan quantum solve knapsack.json
 
@@ -67,26 +67,64 @@ A JSON matrix is {"sense": "minimize", "matrix": [[…], …]}, symmetric. A JSO
                    {"atMost": 1, "of": ["a", "k=x"]}, {"sum": {"n": 1}, "equals": 4}]}`,
     )
     .action((file: string, flags: SolveFlags) => solveFile(file, flags));
+  problemCommand(
+    quantum,
+    "landscape",
+    `QAOA's energies of one layer over a grid of angles, up to ${LANDSCAPE_QUBITS_MAX} variables`,
+  )
+    .option("--grid <n>", "points along each angle", whole(2, GRID_MAX), 48)
+    .option(
+      "--gamma-max <angle>",
+      "γ goes from 0 to there; by default to where phases of a typical coefficient have gone round",
+    )
+    .option("--plot <file>", PLOTTED)
+    .action((file: string, flags: LandscapeFlags) => landscapeOf(file, flags));
+  problemCommand(quantum, "bench", "how long each solver takes to a target, over several seeds")
+    .option("--deadline-ms <n>", "how long one run may take", whole(1, DEADLINE_MS_MAX), 1_000)
+    .option("--runs <n>", "runs of each solver, with seeds 1 to n", whole(1, 1_000), 10)
+    .option("--target <value>", "objective to reach; by default the best that one run of the portfolio finds")
+    .option("--plot <file>", `share of runs at the target over time: ${PLOTTED}`)
+    .action((file: string, flags: BenchFlags) => benchOf(file, flags));
 }
 
-function solveFile(file: string, flags: SolveFlags): void {
-  const { deadlineMs, seed, solver, json } = flags;
+/** A command on a problem of a file. */
+function problemCommand(quantum: Command, name: string, description: string): Command {
+  return quantum
+    .command(name)
+    .description(description)
+    .argument("<file>", "a JSON model, a JSON matrix, or sparse text: `n m`, then lines `i j w`, counted from 1")
+    .addOption(new Option("--as <what>", "what sparse text means").choices([...READINGS]).default("qubo-min"))
+    .addOption(
+      new Option("--offdiagonal <count>", "how an entry i j of Q, given once, counts in x'Qx")
+        .choices(["twice", "once"])
+        .default("twice"),
+    )
+    .option("--json", "the result as one JSON object, instead of text", false);
+}
+
+const now = (): number => performance.now();
+const objectiveOf = ({ sign, read }: Stated, x: Uint8Array, value: number): number =>
+  read?.(x).objective ?? (sign * value || 0);
+
+async function solveFile(file: string, flags: SolveFlags): Promise<void> {
+  const { deadlineMs, seed, solver, json, plot } = flags;
   const stated = readProblem(file, flags);
   const { problem, sign, read } = stated;
-  const objectiveOf = (x: Uint8Array, value: number): number => read?.(x).objective ?? (sign * value || 0);
+  const improvements: { elapsedMs: number; objective: number; solver: string }[] = [];
   const onImproved = ({ x, value, solver: by, elapsedMs }: Improvement): void => {
+    const objective = objectiveOf(stated, x, value);
+    improvements.push({ elapsedMs, objective, solver: by });
     if (!json && process.stderr.isTTY)
-      process.stderr.write(`  ${elapsedMs.toFixed(0).padStart(6)} ms  ${objectiveOf(x, value)}  ${by}\n`);
+      process.stderr.write(`  ${elapsedMs.toFixed(0).padStart(6)} ms  ${objective}  ${by}\n`);
   };
-  const now = (): number => performance.now();
   const solution = solve(problem, { solver, deadlineMs, seed, now, onImproved });
   const reading = read?.(solution.x);
   const result = {
     solver: solution.solver,
-    objective: objectiveOf(solution.x, solution.value),
+    objective: objectiveOf(stated, solution.x, solution.value),
     provenOptimal: solution.provenOptimal,
     bound: sign * solution.bound || 0,
-    greedy: objectiveOf(solution.greedy.x, solution.greedy.value),
+    greedy: objectiveOf(stated, solution.greedy.x, solution.greedy.value),
     foundMs: round(solution.foundMs),
     elapsedMs: round(solution.elapsedMs),
     degraded: solution.degraded,
@@ -95,6 +133,19 @@ function solveFile(file: string, flags: SolveFlags): void {
     ...(reading && { feasible: reading.feasible, violations: reading.violations, values: reading.values }),
     assignment: [...solution.x],
   };
+  if (plot !== undefined) {
+    const { convergencePlot } = await import("@flashloan/plots/optimization");
+    const levels = solution.provenOptimal ? { optimum: result.objective } : {};
+    write(
+      plot,
+      await convergencePlot(
+        improvements,
+        solution.elapsedMs,
+        levels,
+        `${basename(file)}: the best objective over time`,
+      ),
+    );
+  }
   if (json) return void process.stdout.write(`${toJsonLine(result)}\n`);
   const { objective, bound } = result;
   const lines = [
@@ -116,28 +167,102 @@ function solveFile(file: string, flags: SolveFlags): void {
   process.stdout.write(`${lines.join("\n")}\n`);
 }
 
-function readProblem(file: string, { as, offdiagonal }: SolveFlags): Stated {
-  const text = readText(file);
-  if (!/^\s*[[{]/.test(text)) return readSparseText(text, as, offdiagonal);
-  let input: unknown;
+async function landscapeOf(file: string, flags: LandscapeFlags): Promise<void> {
+  const { grid, json, plot } = flags;
+  const { problem, sign } = readProblem(file, flags);
+  const { size: qubits, linear, offset: constant } = problem;
+  if (qubits < 1 || qubits > LANDSCAPE_QUBITS_MAX)
+    throw invalid(`${file} has ${qubits} variables, a qubit each: a landscape takes 1 to ${LANDSCAPE_QUBITS_MAX}`);
+  const [{ QaoaSimulator }, { landscapePlot }] = await Promise.all([
+    import("@flashloan/statevector/qaoa"),
+    import("@flashloan/plots/optimization"),
+  ]);
+  const quadratic = [...problem.pairs()];
+  const cost = { linear, quadratic, constant };
+  const simulator = await QaoaSimulator.create({ qubits, cost, gradients: false, layersMax: 1 });
   try {
-    input = JSON.parse(text);
-  } catch (error) {
-    throw invalid(`${file} is not JSON: ${(error as Error).message}`);
+    const sizes = [...linear, ...quadratic.map(([, , weight]) => weight)].map(Math.abs).filter((value) => value > 0);
+    const typical = sizes.reduce((sum, value) => sum + value, 0) / Math.max(1, sizes.length) || 1;
+    const gammaMax = flags.gammaMax === undefined ? (2 * Math.PI) / typical : angle(flags.gammaMax);
+    const points = Array.from({ length: grid * grid }, (_, k) => {
+      const gamma = (gammaMax * (k % grid)) / (grid - 1);
+      const beta = ((Math.PI / 2) * Math.floor(k / grid)) / (grid - 1);
+      return { gamma, beta, energy: sign * simulator.energy([gamma], [beta]) };
+    });
+    const best = points.reduce((a, b) => (sign * b.energy < sign * a.energy ? b : a));
+    const optimum = solve(problem, { deadlineMs: 1_000, seed: 1, now });
+    const result = {
+      gamma: best.gamma,
+      beta: best.beta,
+      energy: best.energy,
+      optimum: sign * optimum.value || 0,
+      provenOptimal: optimum.provenOptimal,
+      random: points[0]?.energy,
+      qubits,
+      grid,
+    };
+    if (plot !== undefined)
+      write(plot, await landscapePlot(points, sign > 0 ? "lowest" : "highest", `${basename(file)}: QAOA, one layer`));
+    if (json) return void process.stdout.write(`${toJsonLine({ ...result, points })}\n`);
+    const lines = [
+      `best on the grid  ${best.energy.toPrecision(8)} at γ = ${best.gamma.toFixed(4)}, β = ${best.beta.toFixed(4)}`,
+      `optimum           ${result.optimum}${optimum.provenOptimal ? ", proven" : ", best known"}`,
+      `at random         ${result.random}`,
+    ];
+    process.stdout.write(`${lines.join("\n")}\n`);
+  } finally {
+    await simulator.close();
   }
-  if (typeof input === "object" && input !== null && "matrix" in input) return compileMatrix(input);
-  return compile(input);
 }
 
-function readText(file: string): string {
-  try {
-    const { size } = statSync(file);
-    if (size > FILE_BYTES_MAX) throw invalid(`${file} has ${size} bytes: at most ${FILE_BYTES_MAX} are read`);
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    if (error instanceof FlashloanError) throw error;
-    throw invalid(`${file} can't be read: ${(error as Error).message}`);
+async function benchOf(file: string, flags: BenchFlags): Promise<void> {
+  const { deadlineMs, runs, json, plot } = flags;
+  const { problem, sign } = readProblem(file, flags);
+  const target = flags.target === undefined ? undefined : sign * angle(flags.target);
+  const known = target ?? solve(problem, { deadlineMs, seed: 0, now }).value;
+  const times = SOLVERS.filter((solver) => solver !== "greedy").flatMap((solver) =>
+    Array.from({ length: runs }, (_, i) => {
+      const { value, foundMs } = solve(problem, { solver, deadlineMs, seed: i + 1, now, target: known });
+      return { solver, ms: value <= known ? foundMs : undefined };
+    }),
+  );
+  if (plot !== undefined) {
+    const { timeToSolutionPlot } = await import("@flashloan/plots/optimization");
+    write(plot, await timeToSolutionPlot(times, deadlineMs, `${basename(file)}: time to ${sign * known || 0}`));
   }
+  const rows = [...Map.groupBy(times, ({ solver }) => solver)].map(([solver, its]) => {
+    const reached = its.flatMap(({ ms }) => (ms === undefined ? [] : [ms])).toSorted((a, b) => a - b);
+    const isHalf = 2 * reached.length >= runs;
+    return {
+      solver,
+      reached: reached.length,
+      runs,
+      medianMs: isHalf ? round(reached[(runs - 1) >> 1] ?? 0) : undefined,
+    };
+  });
+  if (json)
+    return void process.stdout.write(`${toJsonLine({ target: sign * known || 0, deadlineMs, solvers: rows })}\n`);
+  const lines = rows.map(({ solver, reached, medianMs }) => [
+    solver,
+    `${reached} of ${runs}`,
+    medianMs === undefined ? `over ${deadlineMs}` : String(medianMs),
+  ]);
+  process.stdout.write(`target ${sign * known || 0}\n${table([["solver", "reached", "median ms"], ...lines])}\n`);
+}
+
+function write(file: string, svg: string): void {
+  try {
+    writeFileSync(file, svg);
+  } catch (error) {
+    throw invalid(`${file} can't be written: ${(error as Error).message}`);
+  }
+}
+
+/** A finite number from the command line. */
+function angle(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value)) throw invalid(`"${text}" is no number`);
+  return value;
 }
 
 /** How far an objective is from its bound, in per cent of the bound. */

@@ -1,0 +1,50 @@
+import { readFileSync, statSync } from "node:fs";
+import { compile, compileMatrix, type Reading } from "@flashloan/qubo/model";
+import type { Quadratic } from "@flashloan/qubo/quadratic";
+import { readSparseText, type Reading as FileReading } from "@flashloan/qubo/sparse-text";
+import { FlashloanError } from "@flashloan/shared/errors";
+
+/** The longest file that is read. */
+const FILE_BYTES_MAX = 64 * 1024 * 1024;
+
+/** How sparse text is meant. */
+export interface TextFlags {
+  readonly as: FileReading;
+  readonly offdiagonal: "twice" | "once";
+}
+
+/** What a file states, and how an assignment reads in its words. */
+export interface Stated {
+  readonly problem: Quadratic;
+  readonly sign: 1 | -1;
+  readonly read?: (x: Uint8Array) => Reading;
+}
+
+/** Reads a problem from a file: a JSON model, a JSON matrix, or sparse text. @throws FlashloanError argument_invalid */
+export function readProblem(file: string, { as, offdiagonal }: TextFlags): Stated {
+  const text = readText(file);
+  if (!/^\s*[[{]/.test(text)) return readSparseText(text, as, offdiagonal);
+  let input: unknown;
+  try {
+    input = JSON.parse(text);
+  } catch (error) {
+    throw invalid(`${file} is not JSON: ${(error as Error).message}`);
+  }
+  if (typeof input === "object" && input !== null && "matrix" in input) return compileMatrix(input);
+  return compile(input);
+}
+
+function readText(file: string): string {
+  try {
+    const { size } = statSync(file);
+    if (size > FILE_BYTES_MAX) throw invalid(`${file} has ${size} bytes: at most ${FILE_BYTES_MAX} are read`);
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if (error instanceof FlashloanError) throw error;
+    throw invalid(`${file} can't be read: ${(error as Error).message}`);
+  }
+}
+
+function invalid(message: string): FlashloanError {
+  return new FlashloanError("argument_invalid", message);
+}
