@@ -31,7 +31,6 @@ function flip8<T>(a: usize, b: usize, stride: usize, advance: usize, count: i32)
 }
 
 /** The same for the bit inside a vector (f32). */
-// @ts-ignore: decorator
 @inline
 function flipInner(p: v128, b: v128, a: v128): v128 {
   const other = v128.shuffle<i64>(a, a, 1, 0);

@@ -1,13 +1,11 @@
 // Gates on any state, in the ordinary frame: one amplitude in each vector, whatever the storage type.
 import { more, swap, total, widened } from "./lanes";
 
-// @ts-ignore: decorator
 @inline
 function read<T>(at: usize): v128 {
   return sizeof<T>() == 8 ? v128.load(at) : v128.load64_zero(at);
 }
 
-// @ts-ignore: decorator
 @inline
 function write<T>(at: usize, v: v128): void {
   if (sizeof<T>() == 8) v128.store(at, v);
@@ -15,13 +13,11 @@ function write<T>(at: usize, v: v128): void {
 }
 
 /** A complex factor: (re, re) and (−im, im). */
-// @ts-ignore: decorator
 @inline
 function times<T>(v: v128, re: v128, im: v128): v128 {
   return more<T>(v128.mul<T>(v, re), swap<T>(v), im);
 }
 
-// @ts-ignore: decorator
 @inline
 function imaginary<T>(value: f64): v128 {
   const both = v128.splat<T>(<T>value);

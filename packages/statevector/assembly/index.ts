@@ -4,7 +4,6 @@ import { flipBlock, flipRows, seed, unphase } from "./adjoint";
 import { PHASE, PLAIN, mixBlock, mixRows } from "./radix";
 
 /** Where everything is; written by src/layout.ts, which mirrors these fields. */
-// @ts-ignore: decorator
 @unmanaged
 class Job {
   state: usize = 0;
@@ -41,7 +40,6 @@ const FORWARD: i32 = 0;
 const TURN: i32 = 1;
 
 /** One walk over the whole state (and λ): mixers of one or two layers on the low or on the high qubits. */
-// @ts-ignore: decorator
 @unmanaged
 class Pass {
   kind: i32 = 0;
@@ -64,7 +62,6 @@ class Pass {
 }
 
 /** What the units of a chunk add up. */
-// @ts-ignore: decorator
 @unmanaged
 class Sums {
   /** ⟨C⟩ in codes. */

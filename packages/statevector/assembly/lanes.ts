@@ -2,28 +2,24 @@
 // type of a cost code. What depends on sizeof<T>() or sizeof<C>() is decided at compile time.
 
 /** Amplitudes in a vector. */
-// @ts-ignore: decorator
 @inline
 export function perVector<T>(): i32 {
   return sizeof<T>() == 8 ? 1 : 2;
 }
 
 /** a − t·b. */
-// @ts-ignore: decorator
 @inline
 export function less<T>(a: v128, t: v128, b: v128): v128 {
   return v128.sub<T>(a, v128.mul<T>(t, b));
 }
 
 /** a + t·b. */
-// @ts-ignore: decorator
 @inline
 export function more<T>(a: v128, t: v128, b: v128): v128 {
   return v128.add<T>(a, v128.mul<T>(t, b));
 }
 
 /** (im, re) of each amplitude. */
-// @ts-ignore: decorator
 @inline
 export function swap<T>(v: v128): v128 {
   if (sizeof<T>() == 8) return v128.shuffle<i64>(v, v, 1, 0);
@@ -34,7 +30,6 @@ export function swap<T>(v: v128): v128 {
  * v times a table's complex numbers: `at` for the vector's first amplitude, `next` for its second (f32). An entry is
  * (re, re, −im, im) in f64, and (re, im) in f32.
  */
-// @ts-ignore: decorator
 @inline
 export function times<T>(v: v128, at: usize, next: usize): v128 {
   if (sizeof<T>() == 8) {
@@ -47,14 +42,12 @@ export function times<T>(v: v128, at: usize, next: usize): v128 {
 }
 
 /** Bytes of a table's entry, as a shift. */
-// @ts-ignore: decorator
 @inline
 function shift<T>(): usize {
   return sizeof<T>() == 8 ? 5 : 3;
 }
 
 /** A vector times its phases e^{−iγC}: by one table, or for 32-bit codes by tables of 11, 11 and 10 of their bits. */
-// @ts-ignore: decorator
 @inline
 export function phased<T, C>(v: v128, code: usize, step: isize, table: usize): v128 {
   const first = <usize>load<C>(code);
@@ -67,7 +60,6 @@ export function phased<T, C>(v: v128, code: usize, step: isize, table: usize): v
 }
 
 /** The codes of a vector's amplitudes as f64: one twice (f64), or both (f32). */
-// @ts-ignore: decorator
 @inline
 export function codes<T, C>(code: usize, step: isize): v128 {
   const first = f64x2.splat(<f64>load<C>(code));
@@ -76,7 +68,6 @@ export function codes<T, C>(code: usize, step: isize): v128 {
 }
 
 /** A vector of products (x, y) per amplitude as f64: (x, y) itself, or (x + y, x' + y'), or the differences. */
-// @ts-ignore: decorator
 @inline
 export function widened<T>(v: v128, subtract: bool): v128 {
   if (sizeof<T>() == 8) return subtract ? v128.xor(v, i64x2(0, i64.MIN_VALUE)) : v;
@@ -85,7 +76,6 @@ export function widened<T>(v: v128, subtract: bool): v128 {
 }
 
 /** v·code, for each amplitude's code. */
-// @ts-ignore: decorator
 @inline
 export function scaled<T, C>(v: v128, code: usize, step: isize): v128 {
   const both = codes<T, C>(code, step);
@@ -95,7 +85,6 @@ export function scaled<T, C>(v: v128, code: usize, step: isize): v128 {
 }
 
 /** Both lanes' sum. */
-// @ts-ignore: decorator
 @inline
 export function total(v: v128): f64 {
   return f64x2.extract_lane(v, 0) + f64x2.extract_lane(v, 1);

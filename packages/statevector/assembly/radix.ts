@@ -13,20 +13,17 @@ export const PHASE = 1;
 export const INIT = 2;
 
 /** A vector of the uniform superposition for an index with that many ones: (i^ones, f32: i^(ones + 1))·2^(−n/2). */
-// @ts-ignore: decorator
 @inline
 function uniform(units: usize, ones: i32): v128 {
   return v128.load(units + (<usize>(ones & 3) << 4));
 }
 
 /** The sum of Σ|v|²·code so far and of one more vector. */
-// @ts-ignore: decorator
 @inline
 function weighed<T, C>(sum: v128, v: v128, code: usize, step: isize): v128 {
   return more<f64>(sum, widened<T>(v128.mul<T>(v, v), false), codes<T, C>(code, step));
 }
 
-// @ts-ignore: decorator
 @inline
 function radix8<T, C>(
   before: i32, energy: bool,
@@ -105,13 +102,11 @@ function radix8<T, C>(
 }
 
 /** `inner` (f32) is the butterfly of the bit inside a vector: v + t0·(the other amplitude), t0 = (−t, −t, t, t). */
-// @ts-ignore: decorator
 @inline
 function inner(v: v128, t0: v128, on: bool): v128 {
   return on ? more<f32>(v, t0, v128.shuffle<i64>(v, v, 1, 0)) : v;
 }
 
-// @ts-ignore: decorator
 @inline
 function radix4<T, C>(
   before: i32, energy: bool, pair: bool,
@@ -224,7 +219,6 @@ export function lowest<T, C>(
 }
 
 /** Bits that the next stage takes of those that are left: three, or two where three would leave one. */
-// @ts-ignore: decorator
 @inline
 export function stageBits(left: i32): i32 {
   return left == 2 || left == 4 ? 2 : 3;
@@ -287,7 +281,6 @@ export function mixRows<T, C>(
 }
 
 /** Bits of the part of a block that stays in the first-level cache; never one less than the block's. */
-// @ts-ignore: decorator
 @inline
 export function innerBits(bits: i32): i32 {
   return bits <= 9 ? bits : bits == 10 ? 8 : 9;

@@ -280,6 +280,7 @@ test("what is no circuit is refused, and the message says why", () => {
   expect(() => circuit.add("cx", [0, 3])).toThrow(/no qubit 3: they are 0 to 2/);
   expect(() => circuit.add("cx", [1, 1])).toThrow(/must differ/);
   expect(() => circuit.add("rx", [1], [Number.NaN])).toThrow(/must be finite/);
+  expect(() => circuit.applyTo(new Circuit(2).run())).toThrow(/of 3 qubits fits no state of 2/);
   circuit.measure(0);
   expect(() => circuit.add("x", [0])).toThrow(/has been measured/);
   expect(() => circuit.measure(1, 0)).toThrow(/bit 0 is taken/);

@@ -11,7 +11,7 @@ import {
   optimizeShots,
   rampAngles,
 } from "../src/qaoa.ts";
-import { minimizeLbfgs } from "../src/optimizers.ts";
+import { minimizeLbfgs, minimizeNelderMead } from "../src/optimizers.ts";
 import { treeValue } from "../src/tree-value.ts";
 
 /** −1 for each edge that is cut. */
@@ -107,6 +107,19 @@ describe("optimization", () => {
     const simulator = await QaoaSimulator.create(minusCut(14, HEAWOOD));
     const { value } = optimizeQaoa(simulator, rampAngles(1), { evaluationsMax: 50 });
     expect(-value / HEAWOOD.length).toBeCloseTo(0.5 + 1 / (3 * Math.sqrt(3)), 9);
+  });
+
+  test("18 gradients reach what 200 values of Nelder–Mead do not", async () => {
+    const simulator = await QaoaSimulator.create(minusCut(14, HEAWOOD));
+    const start = rampAngles(3);
+    const smooth = optimizeQaoa(simulator, start, { evaluationsMax: 18 });
+    const simplex = minimizeNelderMead(
+      (point) => simulator.energy(point.slice(0, 3), point.slice(3)),
+      [...start.gammas, ...start.betas],
+      { evaluationsMax: 200 },
+    );
+    expect(smooth.evaluations).toBeLessThanOrEqual(18);
+    expect(smooth.value).toBeLessThan(simplex.value);
   });
 
   test("a schedule keeps its ends when it is interpolated", () => {
