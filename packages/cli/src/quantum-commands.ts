@@ -12,6 +12,8 @@ const DEADLINE_MS_MAX = 3_600_000;
 /** What a landscape is simulated with at most: more takes minutes for a grid. */
 const LANDSCAPE_QUBITS_MAX = 22;
 const GRID_MAX = 200;
+const SHOTS = 10_000;
+const BINS_MAX = 60;
 const PLOTTED = "write an SVG there";
 
 interface SolveFlags extends TextFlags {
@@ -25,6 +27,7 @@ interface SolveFlags extends TextFlags {
 interface LandscapeFlags extends TextFlags {
   readonly grid: number;
   readonly gammaMax?: string;
+  readonly distribution?: string;
   readonly plot?: string;
   readonly json: boolean;
 }
@@ -78,6 +81,7 @@ A JSON matrix is {"sense": "minimize", "matrix": [[…], …]}, symmetric. A JSO
       "γ goes from 0 to there; by default to where phases of a typical coefficient have gone round",
     )
     .option("--plot <file>", PLOTTED)
+    .option("--distribution <file>", `objectives of ${SHOTS} shots at the best angles: ${PLOTTED}`)
     .action((file: string, flags: LandscapeFlags) => landscapeOf(file, flags));
   problemCommand(quantum, "bench", "how long each solver takes to a target, over several seeds")
     .option("--deadline-ms <n>", "how long one run may take", whole(1, DEADLINE_MS_MAX), 1_000)
@@ -173,7 +177,7 @@ async function landscapeOf(file: string, flags: LandscapeFlags): Promise<void> {
   const { size: qubits, linear, offset: constant } = problem;
   if (qubits < 1 || qubits > LANDSCAPE_QUBITS_MAX)
     throw invalid(`${file} has ${qubits} variables, a qubit each: a landscape takes 1 to ${LANDSCAPE_QUBITS_MAX}`);
-  const [{ QaoaSimulator }, { landscapePlot }] = await Promise.all([
+  const [{ QaoaSimulator }, { distributionPlot, landscapePlot }] = await Promise.all([
     import("@flashloan/statevector/qaoa"),
     import("@flashloan/plots/optimization"),
   ]);
@@ -203,6 +207,12 @@ async function landscapeOf(file: string, flags: LandscapeFlags): Promise<void> {
     };
     if (plot !== undefined)
       write(plot, await landscapePlot(points, sign > 0 ? "lowest" : "highest", `${basename(file)}: QAOA, one layer`));
+    if (flags.distribution !== undefined) {
+      const counts = simulator.distribution([best.gamma], [best.beta]).sample(SHOTS, 1);
+      const sampled = [...counts].map(([index, count]) => ({ objective: sign * simulator.costOf(index), count }));
+      const title = `${basename(file)}: ${SHOTS} shots at the best angles of one layer`;
+      write(flags.distribution, await distributionPlot(binned(sampled), result.optimum, title));
+    }
     if (json) return void process.stdout.write(`${toJsonLine({ ...result, points })}\n`);
     const lines = [
       `best on the grid  ${best.energy.toPrecision(8)} at γ = ${best.gamma.toFixed(4)}, β = ${best.beta.toFixed(4)}`,
@@ -248,6 +258,24 @@ async function benchOf(file: string, flags: BenchFlags): Promise<void> {
     medianMs === undefined ? `over ${deadlineMs}` : String(medianMs),
   ]);
   process.stdout.write(`target ${sign * known || 0}\n${table([["solver", "reached", "median ms"], ...lines])}\n`);
+}
+
+/** Shares of shots by objective; where there are too many different ones, by equal steps. */
+function binned(
+  sampled: readonly { objective: number; count: number }[],
+): { objective: number; probability: number }[] {
+  const objectives = sampled.map(({ objective }) => objective);
+  const [least, most] = [Math.min(...objectives), Math.max(...objectives)];
+  const isFew = new Set(objectives).size <= BINS_MAX;
+  const width = (most - least) / BINS_MAX;
+  const placeOf = (objective: number): number =>
+    isFew ? objective : least + (Math.min(BINS_MAX - 1, Math.floor((objective - least) / width)) + 0.5) * width;
+  const shares = new Map<number, number>();
+  for (const { objective, count } of sampled) {
+    const place = placeOf(objective);
+    shares.set(place, (shares.get(place) ?? 0) + count / SHOTS);
+  }
+  return [...shares].map(([objective, probability]) => ({ objective, probability }));
 }
 
 function write(file: string, svg: string): void {

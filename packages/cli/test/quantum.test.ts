@@ -57,18 +57,9 @@ const PETERSEN = "1 2 2 3 3 4 4 5 5 1 1 6 2 7 3 8 4 9 5 10 6 8 8 10 10 7 7 9 9 6
 const petersen = `10 15\n${PETERSEN.replace(/(\d+) (\d+) ?/g, "$1 $2\n")}`;
 
 test("a landscape: its best is what one layer of QAOA reaches on a 3-regular graph without triangles", async () => {
-  const plot = join(folder, "landscape.svg");
-  const { code, out } = await quantum(
-    "landscape",
-    petersen,
-    "--as",
-    "maxcut",
-    "--grid",
-    "60",
-    "--plot",
-    plot,
-    "--json",
-  );
+  const [plot, shots] = [join(folder, "landscape.svg"), join(folder, "shots.svg")];
+  const flags = ["--as", "maxcut", "--grid", "60", "--plot", plot, "--distribution", shots, "--json"];
+  const { code, out } = await quantum("landscape", petersen, ...flags);
   expect(code).toBe(0);
   const result = JSON.parse(out) as { energy: number; points: unknown[] };
   expect(result).toMatchObject({ optimum: 12, provenOptimal: true, random: 7.5, qubits: 10 });
@@ -76,6 +67,7 @@ test("a landscape: its best is what one layer of QAOA reaches on a 3-regular gra
   expect(result.energy).toBeLessThanOrEqual(reachable + 1e-9);
   expect(result.energy).toBeGreaterThan(reachable - 0.01);
   expect(result.points).toHaveLength(3_600);
+  expect(readFileSync(shots, "utf8")).toContain("optimum 12");
   expect(readFileSync(plot, "utf8")).toMatch(/^<svg .*highest on the grid: 10\.38/s);
 });
 

@@ -126,7 +126,7 @@ export function distributionPlot(bars: readonly DistributionBar[], optimum: numb
     layer: [
       {
         data: { values: [...bars] },
-        mark: { type: "bar", width: { band: 0.9 }, color: "#4c78a8" },
+        mark: { type: "bar", size: Math.max(2, Math.min(18, 300 / Math.max(1, bars.length))), color: "#4c78a8" },
         encoding: {
           x: { field: "objective", type: "quantitative", title: "objective", scale: { zero: false } },
           y: { field: "probability", type: "quantitative", title: "probability" },
