@@ -28,23 +28,22 @@ export function swap<T>(v: v128): v128 {
 
 /**
  * v times a table's complex numbers: `at` for the vector's first amplitude, `next` for its second (f32). An entry is
- * (re, re, −im, im) in f64, and (re, im) in f32.
+ * (re, re, −im, im).
  */
 @inline
 export function times<T>(v: v128, at: usize, next: usize): v128 {
   if (sizeof<T>() == 8) {
     return more<T>(v128.mul<T>(v, v128.load(at)), swap<T>(v), v128.load(at, 16));
   }
-  const e = v128.load64_lane(next, v128.load64_zero(at), 1);
-  const cos = v128.shuffle<i32>(e, e, 0, 0, 2, 2);
-  const sin = v128.xor(v128.shuffle<i32>(e, e, 1, 1, 3, 3), i32x4(i32.MIN_VALUE, 0, i32.MIN_VALUE, 0));
-  return more<T>(v128.mul<T>(v, cos), swap<T>(v), sin);
+  const one = v128.load(at), two = v128.load(next);
+  const re = v128.shuffle<i64>(one, two, 0, 2), im = v128.shuffle<i64>(one, two, 1, 3);
+  return more<T>(v128.mul<T>(v, re), swap<T>(v), im);
 }
 
 /** Bytes of a table's entry, as a shift. */
 @inline
 function shift<T>(): usize {
-  return sizeof<T>() == 8 ? 5 : 3;
+  return sizeof<T>() == 8 ? 5 : 4;
 }
 
 /** A vector times its phases e^{−iγC}: by one table, or for 32-bit codes by tables of 11, 11 and 10 of their bits. */

@@ -185,7 +185,7 @@ export class Engine {
   }
 }
 
-/** Entries e^{i·angle·k}·scale for k = 0, 1, …: as products of two of √length each, since sines are slow. */
+/** Entries (re, re, −im, im) of e^{i·angle·k}·scale for k = 0, 1, …: as products of two of √length each, since sines are slow. */
 function writeTurns(
   out: Float64Array | Float32Array,
   first: number,
@@ -198,16 +198,11 @@ function writeTurns(
   for (let start = 0; start < length; start += run) {
     const [re, im] = [Math.cos(angle * start) * scale, Math.sin(angle * start) * scale];
     for (let k = 0; k < Math.min(run, length - start); k++) {
-      const at = first + start + k;
+      const at = 4 * (first + start + k);
       const [cos, sin] = [fine[2 * k]!, fine[2 * k + 1]!];
-      if (out instanceof Float64Array) {
-        out[4 * at] = out[4 * at + 1] = re * cos - im * sin;
-        out[4 * at + 3] = re * sin + im * cos;
-        out[4 * at + 2] = -out[4 * at + 3]!;
-      } else {
-        out[2 * at] = re * cos - im * sin;
-        out[2 * at + 1] = re * sin + im * cos;
-      }
+      out[at] = out[at + 1] = re * cos - im * sin;
+      out[at + 3] = re * sin + im * cos;
+      out[at + 2] = -out[at + 3]!;
     }
   }
 }

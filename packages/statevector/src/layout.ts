@@ -114,8 +114,7 @@ export function createLayout(options: LayoutOptions): Layout {
     return start;
   };
   const tileBytes = rows * width * amplitude;
-  // In f64 an entry of a table has each component twice.
-  const tableBytes = options.tableEntries * (options.storageBytes === 8 ? 32 : 8);
+  const tableBytes = options.tableEntries * 4 * options.storageBytes;
   const passCount = options.layersMax + 1;
   return {
     job: take(4 * JOB_FIELDS.length),
