@@ -9,7 +9,7 @@ import type { UnitDeclaration } from "@flashloan/supervisor/unit";
 /** What a unit is given to drain when the whole platform stops. */
 const DRAIN_MS = 15_000;
 /** What a unit that is left behind is given to let go of its ports and files. */
-const LEAVE_MS = 2_000;
+const LEAVE_MS = 1_000;
 
 /** Starts a unit at the place that it had before, so that its clients find it again; `abandoned` aborts when it is left behind. */
 export type UnitStart = (abandoned: AbortSignal) => Promise<HostedService>;
