@@ -52,11 +52,11 @@ test("a service that is started before what it needs waits, is seen waiting, and
   const waits = await processOf("checkpoint").waitFor((event) => event.event === "start_waits", DEADLINE_MS);
   expect(waits["error"]).toMatchObject({
     message: expect.stringContaining(
-      'lacks 0001_ledger, 0002_group_commit, 0003_rollback, 0004_compaction: run "flashloan migrate"',
+      'lacks 0001_ledger, 0002_group_commit, 0003_rollback, 0004_compaction, 0005_updates_in_place: run "flashloan migrate"',
     ),
   });
   expect(await fleet.migrate()).toEqual([
-    { event: "migrated", schemas: { checkpoint: "0004_compaction", supervisor: "0001_supervisor" } },
+    { event: "migrated", schemas: { checkpoint: "0005_updates_in_place", supervisor: "0001_supervisor" } },
   ]);
   await Promise.all(SERVICES.map((service) => processOf(service).waitFor(ready, DEADLINE_MS)));
   for (const service of SERVICES) {
