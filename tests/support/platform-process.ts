@@ -111,6 +111,10 @@ class EventProcess {
     return exit;
   }
 
+  protected get hasExited(): boolean {
+    return this.#exited !== undefined;
+  }
+
   /** Ends it as Ctrl-C does, and by force after a deadline. */
   async stop(): Promise<Exit> {
     if (this.#exited) return this.#exited;
@@ -139,6 +143,8 @@ export class PlatformProcess extends CommandProcess {
   /** SIGKILL strikes keeper and platform, as a lost machine does: of one alone the other notices. */
   override kill(signal: NodeJS.Signals): void {
     if (signal !== "SIGKILL") return super.kill(signal);
+    // Its numbers may be others' by now.
+    if (this.hasExited) return;
     super.kill("SIGSTOP");
     this.signalPlatform("SIGKILL");
     super.kill("SIGKILL");
@@ -152,7 +158,7 @@ export class PlatformProcess extends CommandProcess {
   /** Sends a signal to what is kept, once it has started. */
   signalPlatform(signal: NodeJS.Signals): void {
     const pid = this.#platformPid();
-    if (pid !== undefined) process.kill(pid, signal);
+    if (pid !== undefined && isAlive(pid)) process.kill(pid, signal);
   }
 
   /** Its platform, which holds the data folder until its parent, or init in its stead, has taken notice of its end. */
