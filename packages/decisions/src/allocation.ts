@@ -1,6 +1,6 @@
-import type { Model } from "@flashloan/qubo/model";
+import type { Limit } from "@flashloan/qubo/packing";
 import { FlashloanError } from "@flashloan/shared/errors";
-import { decide, type Budget, type Provenance } from "./decision.ts";
+import { choose, type Budget, type Provenance } from "./decision.ts";
 
 /** The most pairs of an agent and a task of one choice. */
 export const PAIRS_MAX = 5_000;
@@ -37,7 +37,7 @@ export interface AllocationChoice extends Provenance {
 
 /**
  * Gives each task to one agent or to none: skill × value − cost for each, less what waiting costs (the more the fuller the
- * agent is), and what affine tasks gain together. One-hot over agents for each task.
+ * agent is), and what affine tasks gain together. At most one agent for each task.
  * @throws FlashloanError argument_invalid, naming agent or task and field
  */
 export function allocateTasks(agents: readonly Agent[], tasks: readonly Task[], budget: Budget): AllocationChoice {
@@ -54,42 +54,26 @@ export function allocateTasks(agents: readonly Agent[], tasks: readonly Task[], 
       "argument_invalid",
       `${pairs.length} pairs of an agent and a task it can do: at most ${PAIRS_MAX}; allocate in parts`,
     );
-  const quadratic: [string, string, number][] = [];
-  for (const [i, one] of pairs.entries())
-    for (const [j, other] of pairs.entries()) {
-      if (j <= i || one.a !== other.a) continue;
-      const together = (one.task.affinity?.[other.task.id] ?? 0) + (other.task.affinity?.[one.task.id] ?? 0);
+  const together = pairs.flatMap((one, i) =>
+    pairs.flatMap((other, j) => {
+      if (j <= i || one.a !== other.a) return [];
+      const affinity = (one.task.affinity?.[other.task.id] ?? 0) + (other.task.affinity?.[one.task.id] ?? 0);
       // Two tasks of one agent wait for each other.
-      quadratic.push([`x${i}`, `x${j}`, together - Math.min(one.gain, other.gain) / (2 * one.agent.capacity)]);
-    }
-  const of = (belongs: (pair: (typeof pairs)[number]) => boolean): string[] =>
-    [...pairs.keys()].filter((i) => belongs(pairs[i] as (typeof pairs)[number])).map((i) => `x${i}`);
+      return [[i, j, affinity - Math.min(one.gain, other.gain) / (2 * one.agent.capacity)] as const];
+    }),
+  );
+  const among = (capacity: number, belongs: (pair: (typeof pairs)[number]) => boolean): Limit => ({
+    weights: pairs.flatMap((pair, i) => (belongs(pair) ? [[i, 1] as const] : [])),
+    capacity,
+  });
   const limits = [
-    ...tasks.map((_, t) => ({ atMost: 1, of: of((pair) => pair.t === t) })),
-    ...agents.map(({ capacity, load }, a) => ({
-      atMost: Math.max(0, capacity - load),
-      of: of((pair) => pair.a === a),
-    })),
+    ...tasks.map((_, t) => among(1, (pair) => pair.t === t)),
+    ...agents.map(({ capacity, load }, a) => among(Math.max(0, capacity - load), (pair) => pair.a === a)),
   ];
-  const model: Model = {
-    variables: Object.fromEntries([...pairs.keys()].map((i) => [`x${i}`, "binary"])),
-    objective: {
-      sense: "maximize",
-      linear: Object.fromEntries(pairs.map(({ gain, agent }, i) => [`x${i}`, gain - waiting(agent, gain)])),
-      quadratic,
-    },
-    constraints: limits.filter(({ atMost, of: names }) => names.length > atMost),
-  };
-  const { isChosen, provenance } = decide(model, budget);
-  const assignments: Record<string, string> = {};
-  const given = new Map<string, number>();
-  // Time may have been up before every limit was kept: the larger gains stay.
-  for (const { task, agent, free } of pairs.filter((_, i) => isChosen(`x${i}`)).toSorted((a, b) => b.gain - a.gain)) {
-    const its = given.get(agent.id) ?? 0;
-    if (assignments[task.id] !== undefined || its >= free) continue;
-    assignments[task.id] = agent.id;
-    given.set(agent.id, its + 1);
-  }
+  const values = pairs.map(({ gain, agent }) => gain - waiting(agent, gain));
+  const { isChosen, provenance } = choose({ values, pairs: together, limits }, budget);
+  const given = pairs.filter((_, i) => isChosen(i));
+  const assignments = Object.fromEntries(given.map(({ task, agent }) => [task.id, agent.id]));
   const unassigned = tasks.filter(({ id }) => assignments[id] === undefined).map(({ id }) => id);
   return { ...provenance, assignments, unassigned };
 }

@@ -1,6 +1,5 @@
-import type { Model } from "@flashloan/qubo/model";
 import { FlashloanError } from "@flashloan/shared/errors";
-import { decide, type Budget, type Provenance } from "./decision.ts";
+import { choose, type Budget, type Provenance } from "./decision.ts";
 
 /** The most candidates of one choice. */
 export const CANDIDATES_MAX = 500;
@@ -36,22 +35,14 @@ export function chooseCompletions(candidates: readonly Candidate[], count: numbe
   validate(candidates, count);
   const chances = likelihoods(candidates);
   const all = [...candidates.keys()];
-  const quadratic: [string, string, number][] = [];
-  for (const i of all)
-    for (const j of all)
-      if (j > i && isAlike(candidates[i], candidates[j]))
-        quadratic.push([`c${i}`, `c${j}`, -ALIKE * Math.min(chances[i] ?? 0, chances[j] ?? 0)]);
-  const model: Model = {
-    variables: Object.fromEntries(all.map((i) => [`c${i}`, "binary"])),
-    objective: { sense: "maximize", linear: Object.fromEntries(all.map((i) => [`c${i}`, chances[i] ?? 0])), quadratic },
-    constraints: count < all.length ? [{ atMost: count, of: all.map((i) => `c${i}`) }] : [],
-  };
-  const { isChosen, provenance } = decide(model, budget);
-  const order = all
-    .filter((i) => isChosen(`c${i}`))
-    .toSorted((a, b) => (chances[b] ?? 0) - (chances[a] ?? 0) || a - b)
-    // Time may have been up before the limit was kept.
-    .slice(0, count);
+  const pairs = all.flatMap((i) =>
+    all
+      .filter((j) => j > i && isAlike(candidates[i], candidates[j]))
+      .map((j) => [i, j, -ALIKE * Math.min(chances[i] ?? 0, chances[j] ?? 0)] as const),
+  );
+  const limits = [{ weights: all.map((i) => [i, 1] as const), capacity: count }];
+  const { isChosen, provenance } = choose({ values: chances, pairs, limits }, budget);
+  const order = all.filter(isChosen).toSorted((a, b) => (chances[b] ?? 0) - (chances[a] ?? 0) || a - b);
   return { ...provenance, chosen: order.map((i) => candidates[i]?.id ?? "") };
 }
 

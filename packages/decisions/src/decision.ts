@@ -1,8 +1,9 @@
 import { compile, type Model } from "@flashloan/qubo/model";
+import { pack, type Packing } from "@flashloan/qubo/packing";
 import { solve, type Finder, type SolveOptions } from "@flashloan/qubo/portfolio";
 
 /** How long a choice may take, and what it is repeatable by. */
-export type Budget = Pick<SolveOptions, "deadlineMs" | "seed" | "now" | "cancelled" | "solver">;
+export type Budget = Pick<SolveOptions, "deadlineMs" | "seed" | "now" | "cancelled">;
 
 /** How a choice came about: what every answer says beside the choice itself. */
 export interface Provenance {
@@ -41,4 +42,13 @@ export function decide(model: Model, budget: Budget): { isChosen: (name: string)
       degraded,
     },
   };
+}
+
+/** Chooses items within limits, which hold at all times. */
+export function choose(
+  packing: Packing,
+  budget: Budget,
+): { isChosen: (item: number) => boolean; provenance: Provenance } {
+  const { x, value, ...how } = pack(packing, budget);
+  return { isChosen: (item) => x[item] === 1, provenance: { ...how, objective: value } };
 }
