@@ -3,7 +3,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { compareAllocations, compareCompletions, comparePatches, type Comparison } from "./decisions/campaign.ts";
+import {
+  compareAllocations,
+  compareCompletions,
+  comparePatches,
+  compareSelections,
+  type Comparison,
+} from "./decisions/campaign.ts";
 import { runKillCampaign } from "./checkpoint/kill-campaign.ts";
 import { runRealism } from "./realism/campaign.ts";
 import { RpcClient } from "@flashloan/shared/rpc-client";
@@ -197,6 +203,11 @@ async function decisions(): Promise<{ lines: string[]; ok: boolean }> {
   const [problems, seed] = [whole("problems"), whole("seed")];
   const budget = { deadlineMs: 100, seed, now: () => performance.now() };
   const parts: [title: string, measure: string, compared: Comparison][] = [
+    [
+      "Which opportunities of a block to execute together, within 5 ms",
+      "ether a block",
+      compareSelections(problems, seed, { ...budget, deadlineMs: 5 }),
+    ],
     ...[1, 3, 5].map((count): [string, string, Comparison] => [
       `Which ${count} of 30 completions to try`,
       "share of problems in which one of them is right",
@@ -214,7 +225,9 @@ async function decisions(): Promise<{ lines: string[]; ok: boolean }> {
     "",
     provenance(`decisions --problems ${problems} --seed ${seed}`, (performance.now() - startedMs) / 1_000),
     "",
-    "Problems come from the committed generator (`tests/decisions`): programs with one fault, popular faults many times over, right ones in several spellings; a quarter of the tests may demand what a faulty program answers. No model sampled any of them. Each choice has 100 ms.",
+    "Problems come from the committed generator (`tests/decisions`): programs with one fault, popular faults many times over, right ones in several spellings; a quarter of the tests may demand what a faulty program answers. No model sampled any of them. Each of these choices has 100 ms.",
+    "",
+    "Blocks are of a seeded synthetic market of 120 pools of every kind, in which everything that pays on its own is found anew each block; what is selected is carried out on exact pool states, each trade resized on what those before left. Greedy is what the executor does by itself (the best first, then what touches none of its pools); resized, it takes what still pays, whatever it touches.",
     "",
     ...parts.flatMap(([title, measure, { means, against, provenShare, problems: count }]) => [
       `## ${title}`,

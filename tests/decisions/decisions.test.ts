@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Budget } from "@flashloan/decisions/decision";
-import { compareAllocations, compareCompletions, comparePatches } from "./campaign.ts";
+import { compareAllocations, compareCompletions, comparePatches, compareSelections } from "./campaign.ts";
 
 // The small instance of `npm run campaign -- decisions`. Time passes with each look at the clock, so that every machine sees
 // the same.
@@ -8,6 +8,15 @@ function budget(): Budget {
   let ms = 0;
   return { deadlineMs: 50, seed: 1, now: () => (ms += 0.02) };
 }
+
+test("which opportunities of a block: worth more, carried out, than what the executor takes by itself", () => {
+  const { problems, means, against } = compareSelections(40, 1, budget());
+  expect(problems).toBe(40);
+  const { engine = 0, ...others } = means;
+  expect(Object.keys(others)).toEqual(["greedy", "greedy, resized", "one at a time"]);
+  for (const [name, reached] of Object.entries(others)) expect([name, engine > reached]).toEqual([name, true]);
+  for (const { wins, ties, losses } of Object.values(against)) expect(wins + ties + losses).toBe(40);
+});
 
 test("which completions to try: one of the chosen is right at least as often as with any other way of choosing", () => {
   for (const count of [1, 3]) {

@@ -1,0 +1,140 @@
+import type { Pool, PoolId } from "@flashloan/amm/pool";
+import { swapExactIn } from "@flashloan/amm/quote";
+import { createMarket, type Market, type SearchPrices } from "@flashloan/arbitrage/market";
+import type { Plan } from "@flashloan/arbitrage/plan";
+import { createSyntheticMarket } from "@flashloan/arbitrage/synthetic-market";
+import type { Budget } from "@flashloan/decisions/decision";
+import { selectOpportunities, type Opportunity, type Room, type Sequel } from "@flashloan/decisions/selection";
+
+/** The most plans of a block that are looked at: a sequel is a search for each pair. */
+const PLANS_MAX = 16;
+const PRICES: SearchPrices = { gasPriceWei: 5n * 10n ** 9n, maxFeePerGasWei: 10n ** 10n };
+
+/** What became of a block by each way of selecting, executed for real on the block's pools. */
+export interface BlockOutcome {
+  readonly plans: number;
+  readonly isProven: boolean;
+  readonly netWei: Readonly<Record<"engine" | "greedy" | "greedy, resized" | "one at a time", bigint>>;
+}
+
+/** A block's market, on which plans can be carried out and taken back. */
+class Block {
+  readonly #market: Market;
+  readonly plans: readonly Plan[];
+
+  constructor(market: Market) {
+    this.#market = market;
+    this.plans = market.scanAll(PRICES).plans.slice(0, PLANS_MAX);
+  }
+
+  /** Carries plans out one after the other, each resized on the state that those before leave; what pays no more is left out. */
+  execute(ids: readonly string[], transactionsMax = Infinity): { netWei: bigint; after: ReadonlyMap<string, Plan> } {
+    const before = new Map<PoolId, Pool>();
+    let netWei = 0n;
+    const after = new Map<string, Plan>();
+    let transactions = 0;
+    for (const id of ids) {
+      if (transactions === transactionsMax) break;
+      const original = this.plans.find((plan) => plan.id === id);
+      const plan = before.size === 0 ? original : this.#anew(original);
+      if (!plan) continue;
+      transactions += 1;
+      netWei += plan.netWei;
+      this.#carryOut(plan, before);
+    }
+    for (const plan of this.plans) {
+      const resized = before.size === 0 ? plan : this.#anew(plan);
+      if (resized) after.set(plan.id, resized);
+    }
+    for (const pool of before.values()) this.#market.upsert(pool);
+    return { netWei, after };
+  }
+
+  /** The plan for the same route on the state as it is now. */
+  #anew(plan: Plan | undefined): Plan | undefined {
+    if (!plan) return undefined;
+    const route = routeOf(plan);
+    return this.#market
+      .searchFrom(
+        plan.hops.slice(0, 1).map(({ poolId }) => poolId),
+        PRICES,
+      )
+      .plans.find((candidate) => routeOf(candidate) === route);
+  }
+
+  #carryOut(plan: Plan, before: Map<PoolId, Pool>): void {
+    for (const { poolId, indexIn, indexOut, amountIn } of [...plan.hops, ...plan.conversion]) {
+      const pool = this.#market.get(poolId);
+      if (!pool) throw new Error(`${poolId} is not in the market`);
+      if (!before.has(poolId)) before.set(poolId, pool);
+      this.#market.upsert(swapExactIn(pool, indexIn, indexOut, amountIn).pool);
+    }
+  }
+}
+
+function routeOf(plan: Plan): string {
+  return plan.hops.map(({ poolId, indexIn, indexOut }) => `${poolId}:${indexIn}:${indexOut}`).join();
+}
+
+/** Selects in each of so many blocks of a seeded market, in three ways, and carries each selection out. */
+export function* selectInBlocks(blocks: number, seed: number, budget: Budget, room: Room): Generator<BlockOutcome> {
+  const synthetic = createSyntheticMarket({ pools: 120, seed, noise: 0.002 });
+  const { weth } = synthetic;
+  const market = createMarket({ weth, lenders: {} });
+  for (const pool of synthetic.pools) market.upsert(pool);
+  for (let n = 0; n < blocks; n++) {
+    for (let trade = 0; trade < 25; trade++) market.upsert(synthetic.nextUpdate());
+    const block = new Block(market);
+    if (block.plans.length < 2) {
+      n -= 1;
+      continue;
+    }
+    const { opportunities, sequels } = asOpportunities(block);
+    const selection = selectOpportunities(opportunities, sequels, room, budget);
+    const byNet = opportunities.map(({ id }) => id);
+    yield {
+      plans: block.plans.length,
+      isProven: selection.provenOptimal,
+      netWei: {
+        engine: block.execute(selection.chosen).netWei,
+        greedy: block.execute(greedily(opportunities, room)).netWei,
+        "greedy, resized": block.execute(byNet, room.transactionsMax).netWei,
+        "one at a time": block.execute(byNet.slice(0, 1)).netWei,
+      },
+    };
+  }
+}
+
+function asOpportunities(block: Block): { opportunities: Opportunity[]; sequels: Sequel[] } {
+  const opportunities = block.plans.map((plan): Opportunity => {
+    const pools = [...new Set([...plan.hops, ...plan.conversion].map(({ poolId }) => poolId))];
+    const loan = {
+      source: plan.loan.kind === "first-swap" ? plan.id : `${plan.loan.source}:${plan.loan.token}`,
+      amount: plan.loan.amount,
+    };
+    return { id: plan.id, netWei: plan.netWei, pools, gas: Number(plan.gasLimit), loan };
+  });
+  const sequels = opportunities.flatMap((first) => {
+    const { after } = block.execute([first.id]);
+    return opportunities.flatMap((second): Sequel[] => {
+      if (second === first || !second.pools.some((pool) => first.pools.includes(pool))) return [];
+      const resized = after.get(second.id);
+      return resized ? [{ first: first.id, second: second.id, netWei: resized.netWei }] : [];
+    });
+  });
+  return { opportunities, sequels };
+}
+
+/** As the executor does by itself: the best first, and whatever follows and touches none of its pools. */
+function greedily(opportunities: readonly Opportunity[], room: Room): string[] {
+  const taken = new Set<string>();
+  const chosen: Opportunity[] = [];
+  for (const opportunity of opportunities) {
+    const gas = chosen.reduce((sum, each) => sum + each.gas, opportunity.gas);
+    if (chosen.length >= room.transactionsMax || gas > room.gasMax) continue;
+    if (opportunity.pools.some((pool) => taken.has(pool))) continue;
+    chosen.push(opportunity);
+    for (const pool of opportunity.pools) taken.add(pool);
+  }
+  return chosen.map(({ id }) => id);
+}
