@@ -3,6 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { syntheticBlocks } from "./decisions/blocks.ts";
+import { captureBlocks } from "./decisions/capture.ts";
 import {
   compareAllocations,
   compareCompletions,
@@ -204,9 +206,14 @@ async function decisions(): Promise<{ lines: string[]; ok: boolean }> {
   const budget = { deadlineMs: 100, seed, now: () => performance.now() };
   const parts: [title: string, measure: string, compared: Comparison][] = [
     [
-      "Which opportunities of a block to execute together, within 5 ms",
+      `Which opportunities to execute together, in ${problems} blocks of the devnet`,
       "ether a block",
-      compareSelections(problems, seed, { ...budget, deadlineMs: 5 }),
+      compareSelections(await captureBlocks(problems, seed, say), { ...budget, deadlineMs: 5 }),
+    ],
+    [
+      `Which opportunities to execute together, in ${problems} blocks of a larger synthetic market`,
+      "ether a block",
+      compareSelections(syntheticBlocks(problems, seed), { ...budget, deadlineMs: 5 }),
     ],
     ...[1, 3, 5].map((count): [string, string, Comparison] => [
       `Which ${count} of 30 completions to try`,
@@ -227,7 +234,7 @@ async function decisions(): Promise<{ lines: string[]; ok: boolean }> {
     "",
     "Problems come from the committed generator (`tests/decisions`): programs with one fault, popular faults many times over, right ones in several spellings; a quarter of the tests may demand what a faulty program answers. No model sampled any of them. Each of these choices has 100 ms.",
     "",
-    "Blocks are of a seeded synthetic market of 120 pools of every kind, in which everything that pays on its own is found anew each block; what is selected is carried out on exact pool states, each trade resized on what those before left. Greedy is what the executor does by itself (the best first, then what touches none of its pools); resized, it takes what still pays, whatever it touches.",
+    "Blocks of the devnet are captured while the platform trades in them, with a rival, in a busy market: what is left over by both, at the end of each block. The synthetic market has 120 pools of every kind and nobody who trades its gaps away. What is selected within 5 ms is carried out on exact pool states, each trade resized on what those before left; only blocks in which something pays count. Greedy is what the executor does by itself (the best first, then what touches none of its pools); resized, it takes what still pays, whatever it touches.",
     "",
     ...parts.flatMap(([title, measure, { means, against, provenShare, problems: count }]) => [
       `## ${title}`,

@@ -1,4 +1,4 @@
-import type { Pool, PoolId } from "@flashloan/amm/pool";
+import type { Address, Pool, PoolId } from "@flashloan/amm/pool";
 import { swapExactIn } from "@flashloan/amm/quote";
 import { createMarket, type Market, type SearchPrices } from "@flashloan/arbitrage/market";
 import type { Plan } from "@flashloan/arbitrage/plan";
@@ -8,7 +8,13 @@ import { selectOpportunities, type Opportunity, type Room, type Sequel } from "@
 
 /** The most plans of a block that are looked at: a sequel is a search for each pair. */
 const PLANS_MAX = 16;
-const PRICES: SearchPrices = { gasPriceWei: 5n * 10n ** 9n, maxFeePerGasWei: 10n ** 10n };
+
+/** The pools of a chain after a block, and what gas costs in the next. */
+export interface Snapshot {
+  readonly weth: Address;
+  readonly pools: readonly Pool[];
+  readonly prices: SearchPrices;
+}
 
 /** What became of a block by each way of selecting, executed for real on the block's pools. */
 export interface BlockOutcome {
@@ -20,11 +26,14 @@ export interface BlockOutcome {
 /** A block's market, on which plans can be carried out and taken back. */
 class Block {
   readonly #market: Market;
+  readonly #prices: SearchPrices;
   readonly plans: readonly Plan[];
 
-  constructor(market: Market) {
-    this.#market = market;
-    this.plans = market.scanAll(PRICES).plans.slice(0, PLANS_MAX);
+  constructor({ weth, pools, prices }: Snapshot) {
+    this.#market = createMarket({ weth, lenders: {} });
+    this.#prices = prices;
+    for (const pool of pools) this.#market.upsert(pool);
+    this.plans = this.#market.scanAll(prices).plans.slice(0, PLANS_MAX);
   }
 
   /** Carries plans out one after the other, each resized on the state that those before leave; what pays no more is left out. */
@@ -57,7 +66,7 @@ class Block {
     return this.#market
       .searchFrom(
         plan.hops.slice(0, 1).map(({ poolId }) => poolId),
-        PRICES,
+        this.#prices,
       )
       .plans.find((candidate) => routeOf(candidate) === route);
   }
@@ -76,19 +85,21 @@ function routeOf(plan: Plan): string {
   return plan.hops.map(({ poolId, indexIn, indexOut }) => `${poolId}:${indexIn}:${indexOut}`).join();
 }
 
-/** Selects in each of so many blocks of a seeded market, in three ways, and carries each selection out. */
-export function* selectInBlocks(blocks: number, seed: number, budget: Budget, room: Room): Generator<BlockOutcome> {
-  const synthetic = createSyntheticMarket({ pools: 120, seed, noise: 0.002 });
-  const { weth } = synthetic;
-  const market = createMarket({ weth, lenders: {} });
-  for (const pool of synthetic.pools) market.upsert(pool);
+/** Blocks of a seeded market of every kind of pool: 25 trades lie between two of them. */
+export function* syntheticBlocks(blocks: number, seed: number): Generator<Snapshot> {
+  const market = createSyntheticMarket({ pools: 120, seed, noise: 0.002 });
+  const prices = { gasPriceWei: 5n * 10n ** 9n, maxFeePerGasWei: 10n ** 10n };
   for (let n = 0; n < blocks; n++) {
-    for (let trade = 0; trade < 25; trade++) market.upsert(synthetic.nextUpdate());
-    const block = new Block(market);
-    if (block.plans.length < 2) {
-      n -= 1;
-      continue;
-    }
+    for (let trade = 0; trade < 25; trade++) market.nextUpdate();
+    yield { weth: market.weth, pools: [...market.pools], prices };
+  }
+}
+
+/** Selects in each block in four ways, and carries each selection out; blocks in which nothing pays are left out. */
+export function* selectInBlocks(snapshots: Iterable<Snapshot>, budget: Budget, room: Room): Generator<BlockOutcome> {
+  for (const snapshot of snapshots) {
+    const block = new Block(snapshot);
+    if (block.plans.length === 0) continue;
     const { opportunities, sequels } = asOpportunities(block);
     const selection = selectOpportunities(opportunities, sequels, room, budget);
     const byNet = opportunities.map(({ id }) => id);

@@ -3,7 +3,7 @@ import type { Budget } from "@flashloan/decisions/decision";
 import { chooseCompletions } from "@flashloan/decisions/completions";
 import { choosePatches, choosePatchesGreedily, type Patch } from "@flashloan/decisions/patches";
 import { createRandom, type Random } from "@flashloan/shared/random";
-import { selectInBlocks } from "./blocks.ts";
+import { selectInBlocks, type Snapshot } from "./blocks.ts";
 import { codeT, marginalRelevance, minimumBayesRisk, topK } from "./choosers.ts";
 import { makeProblem, type Making } from "./programs.ts";
 
@@ -21,11 +21,11 @@ export interface Comparison {
 const OURS = "engine";
 const MAKING: Making = { candidates: 30, rightShare: 0.15, inputs: 6, tests: 6, wrongTestShare: 0.25 };
 
-/** What is gained in a block, in ether, when what is selected is carried out: on the pools of a seeded market, block by block. */
-export function compareSelections(blocks: number, seed: number, budget: Budget): Comparison {
+/** What is gained in a block, in ether, when what is selected is carried out on its pools. */
+export function compareSelections(blocks: Iterable<Snapshot>, budget: Budget): Comparison {
   const tally = new Tally();
   const room = { transactionsMax: 4, gasMax: 30_000_000, liquidity: {}, riskAversion: 0 };
-  for (const { isProven, netWei } of selectInBlocks(blocks, seed, budget, room))
+  for (const { isProven, netWei } of selectInBlocks(blocks, budget, room))
     tally.take(isProven, Object.fromEntries(Object.entries(netWei).map(([name, wei]) => [name, Number(wei) / 1e18])));
   return tally.comparison();
 }

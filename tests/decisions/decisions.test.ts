@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { Budget } from "@flashloan/decisions/decision";
+import { syntheticBlocks } from "./blocks.ts";
 import { compareAllocations, compareCompletions, comparePatches, compareSelections } from "./campaign.ts";
 
 // The small instance of `npm run campaign -- decisions`. Time passes with each look at the clock, so that every machine sees
@@ -10,12 +11,13 @@ function budget(): Budget {
 }
 
 test("which opportunities of a block: worth more, carried out, than what the executor takes by itself", () => {
-  const { problems, means, against } = compareSelections(40, 1, budget());
-  expect(problems).toBe(40);
+  const { problems, means, against } = compareSelections(syntheticBlocks(80, 1), budget());
+  // In the other blocks nothing pays its gas.
+  expect(problems).toBeGreaterThan(20);
   const { engine = 0, ...others } = means;
   expect(Object.keys(others)).toEqual(["greedy", "greedy, resized", "one at a time"]);
   for (const [name, reached] of Object.entries(others)) expect([name, engine > reached]).toEqual([name, true]);
-  for (const { wins, ties, losses } of Object.values(against)) expect(wins + ties + losses).toBe(40);
+  for (const { wins, ties, losses } of Object.values(against)) expect(wins + ties + losses).toBe(problems);
 });
 
 test("which completions to try: one of the chosen is right at least as often as with any other way of choosing", () => {
