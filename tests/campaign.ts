@@ -211,9 +211,9 @@ async function decisions(): Promise<{ lines: string[]; ok: boolean }> {
       compareSelections(await captureBlocks(problems, seed, say), { ...budget, deadlineMs: 5 }),
     ],
     [
-      `Which opportunities to execute together, in ${problems} blocks of a larger synthetic market`,
+      `Which opportunities to execute together, in ${5 * problems} blocks of a larger synthetic market`,
       "ether a block",
-      compareSelections(syntheticBlocks(problems, seed), { ...budget, deadlineMs: 5 }),
+      compareSelections(syntheticBlocks(5 * problems, seed), { ...budget, deadlineMs: 5 }),
     ],
     ...[1, 3, 5].map((count): [string, string, Comparison] => [
       `Which ${count} of 30 completions to try`,
