@@ -14,6 +14,7 @@ test("the benchmark runs at a small size and measures every row", () => {
   const figures = JSON.parse(stdout) as Record<string, { perSecond: number; p50Ms: number }>;
   expect(Object.keys(figures)).toEqual([
     "insert",
+    "multiRow",
     "limit",
     "postgresSaver",
     "ledger",
