@@ -49,22 +49,30 @@ interface ProcessEntry {
   readonly threads: number;
 }
 
-/** Every process that is here but for the first and ourselves. */
+/** Every process that is here but for the first and ourselves, those included that ended and aren't buried yet. */
+function* allOthers(): Generator<ProcessEntry> {
+  for (const pid of readdirSync("/proc").map(Number)) {
+    if (!(pid > 1) || pid === process.pid) continue;
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+      // The name, in parentheses, may have spaces of its own.
+      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      yield { pid, state: fields[0] ?? "", parent: Number(fields[1]), threads: Number(fields[17]) };
+    } catch {
+      // It ended while we looked.
+    }
+  }
+}
+
+/** Every process that lives here but for the first and ourselves. */
 function otherProcesses(): ProcessEntry[] {
-  return readdirSync("/proc")
-    .map(Number)
-    .filter((pid) => pid > 1 && pid !== process.pid)
-    .flatMap((pid) => {
-      try {
-        const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-        // The name, in parentheses, may have spaces of its own.
-        const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-        return { pid, state: fields[0] ?? "", parent: Number(fields[1]), threads: Number(fields[17]) };
-      } catch {
-        return [];
-      }
-    })
-    .filter(({ state }) => state !== "Z" && state !== "X");
+  return [...allOthers()].filter(({ state }) => state !== "Z" && state !== "X");
+}
+
+/** Whether anybody of a run is here, alive or not yet buried. A probe of the engine's is nobody's child here. */
+function isAnyoneLeft(): boolean {
+  for (const { parent } of allOthers()) if (parent !== 0) return true;
+  return false;
 }
 
 /**
@@ -130,13 +138,20 @@ interface ContainerSandbox extends Sandbox {
   readonly hasLandlock: boolean;
 }
 
+/** What a sandbox asks of those around it. */
+interface Keeper {
+  readonly wake: () => void;
+  readonly onUnclean: (error: Error) => never;
+}
+
 /**
  * Runs code in this container, which nobody else may be in: after each run everything but the first process and
- * ourselves is killed, and the workspace is emptied.
- * @param onUnclean what can't be cleaned can't be used again: must end the process
+ * ourselves is killed and buried, and the workspace is emptied.
+ * @param keeper.wake has the first process bury who ended
+ * @param keeper.onUnclean what can't be cleaned can't be used again: must end the process
  * @throws FlashloanError sandbox_unavailable outside of a container of its own
  */
-export function openContainerSandbox(workspace: string, onUnclean: (error: Error) => never): ContainerSandbox {
+export function openContainerSandbox(workspace: string, keeper: Keeper): ContainerSandbox {
   assertOwnContainer(workspace);
   const languages = languagesHere();
   const landlock = landlockWalls(workspace);
@@ -148,7 +163,7 @@ export function openContainerSandbox(workspace: string, onUnclean: (error: Error
       try {
         return await runOnce(workspace, landlock, request);
       } finally {
-        await clean(workspace).catch(onUnclean);
+        await clean(workspace, keeper.wake).catch(keeper.onUnclean);
       }
     },
   };
@@ -184,10 +199,13 @@ function runOnce(workspace: string, landlock: readonly string[], request: RunReq
   });
 }
 
-async function clean(workspace: string): Promise<void> {
+async function clean(workspace: string, wakeKeeper: () => void): Promise<void> {
   const deadline = performance.now() + SWEEP_DEADLINE_MS;
-  for (sweep(); otherProcesses().length > 0; sweep()) {
+  // Who ended counts among the container's processes until it is buried: the next run would lack its place.
+  for (sweep(); isAnyoneLeft(); sweep()) {
     if (performance.now() > deadline) throw new Error("processes of a run don't end");
+    // The keeper, a shell, may bury only when it wakes.
+    wakeKeeper();
     // Nothing tells when somebody else's child is gone.
     await new Promise((resolve) => setTimeout(resolve, SWEEP_INTERVAL_MS));
   }

@@ -21,7 +21,7 @@ try {
   beat();
   const heart = setInterval(beat, HEARTBEAT_MS);
   lifecycle.onStop("heart", () => clearInterval(heart));
-  const sandbox = openContainerSandbox(config.SANDBOX_WORKSPACE, fail);
+  const sandbox = openContainerSandbox(config.SANDBOX_WORKSPACE, { wake: beat, onUnclean: fail });
   if (!sandbox.hasLandlock) log.warn("landlock_missing");
   lifecycle.onStop(
     "ready file",
