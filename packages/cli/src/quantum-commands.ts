@@ -2,18 +2,19 @@ import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
 import { solve, SOLVERS, type Improvement, type SolverName } from "@flashloan/qubo/portfolio";
+import { objectiveOf } from "@flashloan/qubo/problem";
 import { READINGS } from "@flashloan/qubo/sparse-text";
+import { timeToSolution } from "@flashloan/qubo/time-to-solution";
 import { FlashloanError } from "@flashloan/shared/errors";
 import { whole } from "./arguments.ts";
 import { table, toJsonLine } from "./format.ts";
-import { readProblem, type Stated, type TextFlags } from "./quantum-problem.ts";
+import { readProblem, type TextFlags } from "./quantum-problem.ts";
 
 const DEADLINE_MS_MAX = 3_600_000;
 /** What a landscape is simulated with at most: more takes minutes for a grid. */
 const LANDSCAPE_QUBITS_MAX = 22;
 const GRID_MAX = 200;
 const SHOTS = 10_000;
-const BINS_MAX = 60;
 const PLOTTED = "write an SVG there";
 
 interface SolveFlags extends TextFlags {
@@ -107,8 +108,6 @@ function problemCommand(quantum: Command, name: string, description: string): Co
 }
 
 const now = (): number => performance.now();
-const objectiveOf = ({ sign, read }: Stated, x: Uint8Array, value: number): number =>
-  read?.(x).objective ?? (sign * value || 0);
 
 async function solveFile(file: string, flags: SolveFlags): Promise<void> {
   const { deadlineMs, seed, solver, json, plot } = flags;
@@ -177,28 +176,27 @@ async function landscapeOf(file: string, flags: LandscapeFlags): Promise<void> {
   const { size: qubits, linear, offset: constant } = problem;
   if (qubits < 1 || qubits > LANDSCAPE_QUBITS_MAX)
     throw invalid(`${file} has ${qubits} variables, a qubit each: a landscape takes 1 to ${LANDSCAPE_QUBITS_MAX}`);
-  const [{ QaoaSimulator }, { distributionPlot, landscapePlot }] = await Promise.all([
+  const [{ QaoaSimulator }, { computeLandscape, gammaPeriod, sampleObjectives }, plots] = await Promise.all([
     import("@flashloan/statevector/qaoa"),
+    import("@flashloan/variational/landscape"),
     import("@flashloan/plots/optimization"),
   ]);
   const quadratic = [...problem.pairs()];
   const cost = { linear, quadratic, constant };
   const simulator = await QaoaSimulator.create({ qubits, cost, gradients: false, layersMax: 1 });
   try {
-    const sizes = [...linear, ...quadratic.map(([, , weight]) => weight)].map(Math.abs).filter((value) => value > 0);
-    const typical = sizes.reduce((sum, value) => sum + value, 0) / Math.max(1, sizes.length) || 1;
-    const gammaMax = flags.gammaMax === undefined ? (2 * Math.PI) / typical : angle(flags.gammaMax);
-    const points = Array.from({ length: grid * grid }, (_, k) => {
-      const gamma = (gammaMax * (k % grid)) / (grid - 1);
-      const beta = ((Math.PI / 2) * Math.floor(k / grid)) / (grid - 1);
-      return { gamma, beta, energy: sign * simulator.energy([gamma], [beta]) };
-    });
-    const best = points.reduce((a, b) => (sign * b.energy < sign * a.energy ? b : a));
+    const gammaMax = flags.gammaMax === undefined ? gammaPeriod(cost) : angle(flags.gammaMax);
+    const { gammas, betas, energies, best } = computeLandscape(simulator, grid, gammaMax);
+    const points = energies.map((energy, k) => ({
+      gamma: gammas[k % grid] ?? 0,
+      beta: betas[Math.floor(k / grid)] ?? 0,
+      energy: sign * energy,
+    }));
     const optimum = solve(problem, { deadlineMs: 1_000, seed: 1, now });
     const result = {
       gamma: best.gamma,
       beta: best.beta,
-      energy: best.energy,
+      energy: sign * best.energy,
       optimum: sign * optimum.value || 0,
       provenOptimal: optimum.provenOptimal,
       random: points[0]?.energy,
@@ -206,16 +204,19 @@ async function landscapeOf(file: string, flags: LandscapeFlags): Promise<void> {
       grid,
     };
     if (plot !== undefined)
-      write(plot, await landscapePlot(points, sign > 0 ? "lowest" : "highest", `${basename(file)}: QAOA, one layer`));
+      write(plot, await plots.landscapePlot(points, sign > 0 ? "lowest" : "highest", `${basename(file)}: QAOA, one layer`));
     if (flags.distribution !== undefined) {
-      const counts = simulator.distribution([best.gamma], [best.beta]).sample(SHOTS, 1);
-      const sampled = [...counts].map(([index, count]) => ({ objective: sign * simulator.costOf(index), count }));
+      const angles = { gammas: [best.gamma], betas: [best.beta] };
+      const bars = sampleObjectives(simulator, angles, SHOTS, 1).map((bar) => ({
+        ...bar,
+        objective: sign * bar.objective,
+      }));
       const title = `${basename(file)}: ${SHOTS} shots at the best angles of one layer`;
-      write(flags.distribution, await distributionPlot(binned(sampled), result.optimum, title));
+      write(flags.distribution, await plots.distributionPlot(bars, result.optimum, title));
     }
     if (json) return void process.stdout.write(`${toJsonLine({ ...result, points })}\n`);
     const lines = [
-      `best on the grid  ${best.energy.toPrecision(8)} at γ = ${best.gamma.toFixed(4)}, β = ${best.beta.toFixed(4)}`,
+      `best on the grid  ${result.energy.toPrecision(8)} at γ = ${best.gamma.toFixed(4)}, β = ${best.beta.toFixed(4)}`,
       `optimum           ${result.optimum}${optimum.provenOptimal ? ", proven" : ", best known"}`,
       `at random         ${result.random}`,
     ];
@@ -229,13 +230,11 @@ async function benchOf(file: string, flags: BenchFlags): Promise<void> {
   const { deadlineMs, runs, json, plot } = flags;
   const { problem, sign } = readProblem(file, flags);
   const target = flags.target === undefined ? undefined : sign * angle(flags.target);
-  const known = target ?? solve(problem, { deadlineMs, seed: 0, now }).value;
-  const times = SOLVERS.filter((solver) => solver !== "greedy").flatMap((solver) =>
-    Array.from({ length: runs }, (_, i) => {
-      const { value, foundMs } = solve(problem, { solver, deadlineMs, seed: i + 1, now, target: known });
-      return { solver, ms: value <= known ? foundMs : undefined };
-    }),
-  );
+  const { target: known, times } = timeToSolution(problem, runs, {
+    deadlineMs,
+    now,
+    ...(target !== undefined && { target }),
+  });
   if (plot !== undefined) {
     const { timeToSolutionPlot } = await import("@flashloan/plots/optimization");
     write(plot, await timeToSolutionPlot(times, deadlineMs, `${basename(file)}: time to ${sign * known || 0}`));
@@ -258,24 +257,6 @@ async function benchOf(file: string, flags: BenchFlags): Promise<void> {
     medianMs === undefined ? `over ${deadlineMs}` : String(medianMs),
   ]);
   process.stdout.write(`target ${sign * known || 0}\n${table([["solver", "reached", "median ms"], ...lines])}\n`);
-}
-
-/** Shares of shots by objective; where there are too many different ones, by equal steps. */
-function binned(
-  sampled: readonly { objective: number; count: number }[],
-): { objective: number; probability: number }[] {
-  const objectives = sampled.map(({ objective }) => objective);
-  const [least, most] = [Math.min(...objectives), Math.max(...objectives)];
-  const isFew = new Set(objectives).size <= BINS_MAX;
-  const width = (most - least) / BINS_MAX;
-  const placeOf = (objective: number): number =>
-    isFew ? objective : least + (Math.min(BINS_MAX - 1, Math.floor((objective - least) / width)) + 0.5) * width;
-  const shares = new Map<number, number>();
-  for (const { objective, count } of sampled) {
-    const place = placeOf(objective);
-    shares.set(place, (shares.get(place) ?? 0) + count / SHOTS);
-  }
-  return [...shares].map(([objective, probability]) => ({ objective, probability }));
 }
 
 function write(file: string, svg: string): void {

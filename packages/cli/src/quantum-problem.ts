@@ -1,7 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
-import { compile, compileMatrix, type Reading } from "@flashloan/qubo/model";
-import type { Quadratic } from "@flashloan/qubo/quadratic";
-import { readSparseText, type Reading as FileReading } from "@flashloan/qubo/sparse-text";
+import { stateProblem, type Stated } from "@flashloan/qubo/problem";
+import type { Reading as FileReading } from "@flashloan/qubo/sparse-text";
 import { FlashloanError } from "@flashloan/shared/errors";
 
 /** The longest file that is read. */
@@ -13,25 +12,18 @@ export interface TextFlags {
   readonly offdiagonal: "twice" | "once";
 }
 
-/** What a file states, and how an assignment reads in its words. */
-export interface Stated {
-  readonly problem: Quadratic;
-  readonly sign: 1 | -1;
-  readonly read?: (x: Uint8Array) => Reading;
-}
-
 /** Reads a problem from a file: a JSON model, a JSON matrix, or sparse text. @throws FlashloanError argument_invalid */
 export function readProblem(file: string, { as, offdiagonal }: TextFlags): Stated {
   const text = readText(file);
-  if (!/^\s*[[{]/.test(text)) return readSparseText(text, as, offdiagonal);
+  if (!/^\s*[[{]/.test(text)) return stateProblem({ text, as, offdiagonal });
   let input: unknown;
   try {
     input = JSON.parse(text);
   } catch (error) {
     throw invalid(`${file} is not JSON: ${(error as Error).message}`);
   }
-  if (typeof input === "object" && input !== null && "matrix" in input) return compileMatrix(input);
-  return compile(input);
+  const isMatrix = typeof input === "object" && input !== null && "matrix" in input;
+  return stateProblem(isMatrix ? (input as { sense: unknown; matrix: unknown }) : { model: input });
 }
 
 function readText(file: string): string {

@@ -34,8 +34,6 @@ export interface Provenance {
   greedy: number;
   /** True when time was up before more than the baseline could be tried. */
   degraded: boolean;
-  /** How long it took. */
-  timing?: Timing | undefined;
 }
 
 /** How long an answer took. */
@@ -151,8 +149,12 @@ export interface SolveResponse {
   reading?:
     | Reading
     | undefined;
-  /** What QAOA made of it; not set when it was not asked, or could not be. */
-  opinion?: Opinion | undefined;
+  /** What QAOA made of it; not set when it was not asked. */
+  opinion?:
+    | Opinion
+    | undefined;
+  /** How long it took. */
+  timing?: Timing | undefined;
 }
 
 /** An assignment in the words of its model. */
@@ -297,7 +299,11 @@ export interface SelectOpportunitiesResponse {
   /** What they are worth together. */
   netWei: string;
   /** How the choice came about; its figures are in gwei, less what joint failures are expected to cost. */
-  provenance?: Provenance | undefined;
+  provenance?:
+    | Provenance
+    | undefined;
+  /** How long it took. */
+  timing?: Timing | undefined;
 }
 
 /** Agents and tasks. */
@@ -353,7 +359,11 @@ export interface AllocateTasksResponse {
   /** Tasks that nobody does. */
   unassigned: string[];
   /** How the choice came about. */
-  provenance?: Provenance | undefined;
+  provenance?:
+    | Provenance
+    | undefined;
+  /** How long it took. */
+  timing?: Timing | undefined;
 }
 
 export interface AllocateTasksResponse_AssignmentsEntry {
@@ -419,7 +429,11 @@ export interface RankCompletionsResponse {
   /** Tests that pass with the chosen patches; empty for completions. */
   mended: string[];
   /** How the choice came about. */
-  provenance?: Provenance | undefined;
+  provenance?:
+    | Provenance
+    | undefined;
+  /** How long it took. */
+  timing?: Timing | undefined;
 }
 
 /** A Hamiltonian and a family of circuits. */
@@ -586,6 +600,8 @@ export interface ExportCircuitResponse {
   qubits: number;
   /** How many gates it has. */
   gates: number;
+  /** How long it took. */
+  timing?: Timing | undefined;
 }
 
 function createBaseBudget(): Budget {
@@ -646,7 +662,7 @@ export const Budget: MessageFns<Budget> = {
 };
 
 function createBaseProvenance(): Provenance {
-  return { solver: "", provenOptimal: false, objective: 0, bound: 0, greedy: 0, degraded: false, timing: undefined };
+  return { solver: "", provenOptimal: false, objective: 0, bound: 0, greedy: 0, degraded: false };
 }
 
 export const Provenance: MessageFns<Provenance> = {
@@ -668,9 +684,6 @@ export const Provenance: MessageFns<Provenance> = {
     }
     if (message.degraded !== false) {
       writer.uint32(48).bool(message.degraded);
-    }
-    if (message.timing !== undefined) {
-      Timing.encode(message.timing, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -734,14 +747,6 @@ export const Provenance: MessageFns<Provenance> = {
             }
 
             message.degraded = reader.bool();
-            continue;
-          }
-          case 7: {
-            if (tag !== 58) {
-              break;
-            }
-
-            message.timing = Timing.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -1404,6 +1409,7 @@ function createBaseSolveResponse(): SolveResponse {
     assignment: Buffer.alloc(0),
     reading: undefined,
     opinion: undefined,
+    timing: undefined,
   };
 }
 
@@ -1429,6 +1435,9 @@ export const SolveResponse: MessageFns<SolveResponse> = {
     }
     if (message.opinion !== undefined) {
       Opinion.encode(message.opinion, writer.uint32(58).fork()).join();
+    }
+    if (message.timing !== undefined) {
+      Timing.encode(message.timing, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -1500,6 +1509,14 @@ export const SolveResponse: MessageFns<SolveResponse> = {
             }
 
             message.opinion = Opinion.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.timing = Timing.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -2461,7 +2478,7 @@ export const Room_LiquidityEntry: MessageFns<Room_LiquidityEntry> = {
 };
 
 function createBaseSelectOpportunitiesResponse(): SelectOpportunitiesResponse {
-  return { chosen: [], netWei: "", provenance: undefined };
+  return { chosen: [], netWei: "", provenance: undefined, timing: undefined };
 }
 
 export const SelectOpportunitiesResponse: MessageFns<SelectOpportunitiesResponse> = {
@@ -2474,6 +2491,9 @@ export const SelectOpportunitiesResponse: MessageFns<SelectOpportunitiesResponse
     }
     if (message.provenance !== undefined) {
       Provenance.encode(message.provenance, writer.uint32(26).fork()).join();
+    }
+    if (message.timing !== undefined) {
+      Timing.encode(message.timing, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -2513,6 +2533,14 @@ export const SelectOpportunitiesResponse: MessageFns<SelectOpportunitiesResponse
             }
 
             message.provenance = Provenance.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.timing = Timing.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -2886,7 +2914,7 @@ export const Task_AffinityEntry: MessageFns<Task_AffinityEntry> = {
 };
 
 function createBaseAllocateTasksResponse(): AllocateTasksResponse {
-  return { assignments: {}, unassigned: [], provenance: undefined };
+  return { assignments: {}, unassigned: [], provenance: undefined, timing: undefined };
 }
 
 export const AllocateTasksResponse: MessageFns<AllocateTasksResponse> = {
@@ -2899,6 +2927,9 @@ export const AllocateTasksResponse: MessageFns<AllocateTasksResponse> = {
     }
     if (message.provenance !== undefined) {
       Provenance.encode(message.provenance, writer.uint32(26).fork()).join();
+    }
+    if (message.timing !== undefined) {
+      Timing.encode(message.timing, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -2941,6 +2972,14 @@ export const AllocateTasksResponse: MessageFns<AllocateTasksResponse> = {
             }
 
             message.provenance = Provenance.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.timing = Timing.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -3354,7 +3393,7 @@ export const Patch: MessageFns<Patch> = {
 };
 
 function createBaseRankCompletionsResponse(): RankCompletionsResponse {
-  return { chosen: [], mended: [], provenance: undefined };
+  return { chosen: [], mended: [], provenance: undefined, timing: undefined };
 }
 
 export const RankCompletionsResponse: MessageFns<RankCompletionsResponse> = {
@@ -3367,6 +3406,9 @@ export const RankCompletionsResponse: MessageFns<RankCompletionsResponse> = {
     }
     if (message.provenance !== undefined) {
       Provenance.encode(message.provenance, writer.uint32(26).fork()).join();
+    }
+    if (message.timing !== undefined) {
+      Timing.encode(message.timing, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -3406,6 +3448,14 @@ export const RankCompletionsResponse: MessageFns<RankCompletionsResponse> = {
             }
 
             message.provenance = Provenance.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.timing = Timing.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -4419,7 +4469,7 @@ export const ExportCircuitRequest: MessageFns<ExportCircuitRequest> = {
 };
 
 function createBaseExportCircuitResponse(): ExportCircuitResponse {
-  return { circuit: "", qubits: 0, gates: 0 };
+  return { circuit: "", qubits: 0, gates: 0, timing: undefined };
 }
 
 export const ExportCircuitResponse: MessageFns<ExportCircuitResponse> = {
@@ -4432,6 +4482,9 @@ export const ExportCircuitResponse: MessageFns<ExportCircuitResponse> = {
     }
     if (message.gates !== 0) {
       writer.uint32(24).uint32(message.gates);
+    }
+    if (message.timing !== undefined) {
+      Timing.encode(message.timing, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -4471,6 +4524,14 @@ export const ExportCircuitResponse: MessageFns<ExportCircuitResponse> = {
             }
 
             message.gates = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.timing = Timing.decode(reader, reader.uint32());
             continue;
           }
         }
