@@ -24,7 +24,7 @@ export interface ExactResult {
  */
 export function branchAndBound(problem: Quadratic, search: Search, known: number): ExactResult {
   const tree = new Tree(problem, search, known);
-  tree.explore(PASSES_ROOT);
+  tree.explore();
   const proven = !tree.stopped;
   const bound = problem.step > 0 ? Math.ceil(tree.rootBound - 1e-6) : tree.rootBound;
   return { proven, bound: proven ? tree.best : Math.min(bound, tree.best), nodes: tree.nodes };
@@ -69,12 +69,29 @@ class Tree {
     this.#base = problem.offset;
   }
 
-  explore(passes = PASSES): void {
-    this.nodes += 1;
-    if (this.stopped) return;
-    const mark = this.#trail.length;
-    if (this.#reduce(passes)) this.#branch();
-    this.#undo(mark);
+  /** Depth first, without recursion: there may be as many decisions above a node as variables. */
+  explore(): void {
+    /** Of each decision above this node whose other value is to be tried yet: that value, and where the trail was. */
+    const open: { readonly mark: number; readonly variable: number; readonly other: number }[] = [];
+    for (;;) {
+      this.nodes += 1;
+      if (this.#reduce(this.nodes === 1 ? PASSES_ROOT : PASSES)) {
+        const variable = this.#choose();
+        if (variable >= 0) {
+          const first = (this.#share[variable] as number) > 0 ? 0 : 1;
+          open.push({ mark: this.#trail.length, variable, other: 1 - first });
+          this.#fix(variable, first);
+          continue;
+        }
+        // All are fixed, and the value is below all before.
+        this.best = this.#base;
+        this.#search.improved(this.#x, this.#base);
+      }
+      const back = open.pop();
+      if (!back || this.stopped) return;
+      this.#undo(back.mark);
+      this.#fix(back.variable, back.other);
+    }
   }
 
   /** Raises the bound and fixes what it can; false when nothing below is better than what is known. */
@@ -102,27 +119,15 @@ class Tree {
     return bound > this.best - (step > 0 ? step - 1e-6 : 1e-9 * Math.max(1, Math.abs(this.best)));
   }
 
-  #branch(): void {
+  /** The free variable to decide next, or −1 when none is free. */
+  #choose(): number {
     let [at, most] = [-1, -1];
     for (let i = 0; i < this.#problem.size; i++) {
       if (!this.#isFree[i]) continue;
       const score = (this.#influence[i] as number) - Math.abs(this.#share[i] as number);
       if (at < 0 || score > most) [at, most] = [i, score];
     }
-    if (at < 0) {
-      // All are fixed, and the value is below all before.
-      this.best = this.#base;
-      this.#search.improved(this.#x, this.#base);
-      return;
-    }
-    const first = (this.#share[at] as number) > 0 ? 0 : 1;
-    for (const value of [first, 1 - first]) {
-      const mark = this.#trail.length;
-      this.#fix(at, value);
-      this.explore();
-      this.#undo(mark);
-      if (this.stopped) return;
-    }
+    return at;
   }
 
   /** Coordinate ascent of the dual, coupling by coupling. */

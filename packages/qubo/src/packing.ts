@@ -243,6 +243,8 @@ class Tree {
   readonly #isFree: Uint8Array;
   /** By item: half of what it can gain with other free items. */
   readonly #hopes: Float64Array;
+  /** Items that are not free, in the order in which they were settled. */
+  readonly #settled: number[] = [];
   readonly #found: (choice: Choice) => void;
   readonly #stop: () => boolean;
   #best: number;
@@ -263,48 +265,70 @@ class Tree {
     this.#stop = stop;
   }
 
+  /** Without recursion: there may be as many decisions above a node as items. */
   explore(): void {
+    /** Items that were taken and are to be done without yet, and how many were settled when each was. */
+    const taken: { readonly item: number; readonly settled: number }[] = [];
+    for (;;) {
+      const item = this.#look();
+      if (this.stopped) return;
+      if (item !== undefined) {
+        this.#settle(item);
+        this.#choice.flip(item);
+        taken.push({ item, settled: this.#settled.length });
+        continue;
+      }
+      const back = taken.pop();
+      if (!back) return;
+      while (this.#settled.length > back.settled) this.#free();
+      this.#choice.flip(back.item);
+    }
+  }
+
+  /** Looks at a node: the item to decide next, or undefined when nothing below is better than what is known. */
+  #look(): number | undefined {
     this.#nodes += 1;
     if (this.#nodes % LOOK_EVERY === 1 && this.#stop()) this.stopped = true;
-    if (this.stopped) return;
+    if (this.stopped) return undefined;
     const { gains } = this.#choice;
     if (this.#choice.value > this.#best + TOLERANCE) {
       this.#best = this.#choice.value;
       this.#found(this.#choice);
     }
     // What does not fit any more, or can't gain any more, is out.
-    const settled: number[] = [];
     const open: number[] = [];
     for (let i = 0; i < this.#items.size; i++) {
       if (!this.#isFree[i]) continue;
-      if ((gains[i] as number) + 2 * (this.#hopes[i] as number) <= TOLERANCE || !this.#choice.fits(i)) {
-        this.#settle(i, -1);
-        settled.push(i);
-      } else open.push(i);
+      if ((gains[i] as number) + 2 * (this.#hopes[i] as number) <= TOLERANCE || !this.#choice.fits(i)) this.#settle(i);
+      else open.push(i);
     }
     const bound = this.#bound(open);
     if (this.#nodes === 1) this.rootBound = bound;
-    if (bound > this.#best + TOLERANCE) {
-      const at = open.reduce((best, i) => (this.#worth(i) > this.#worth(best) ? i : best), open[0] as number);
-      this.#settle(at, -1);
-      this.#choice.flip(at);
-      this.explore();
-      this.#choice.flip(at);
-      if (!this.stopped) this.explore();
-      this.#settle(at, 1);
-    }
-    for (const i of settled) this.#settle(i, 1);
+    if (bound <= this.#best + TOLERANCE) return undefined;
+    return open.reduce((best, i) => (this.#worth(i) > this.#worth(best) ? i : best), open[0] as number);
   }
 
   #worth(i: number): number {
     return (this.#choice.gains[i] as number) + (this.#hopes[i] as number);
   }
 
-  /** Takes an item out of what is free (−1), or back into it. */
-  #settle(item: number, sign: 1 | -1): void {
-    this.#isFree[item] = sign > 0 ? 1 : 0;
+  /** Takes an item out of what is free. */
+  #settle(item: number): void {
+    this.#settled.push(item);
+    this.#isFree[item] = 0;
+    this.#hope(item, -0.5);
+  }
+
+  /** Takes the item that was settled last back into what is free. */
+  #free(): void {
+    const item = this.#settled.pop() as number;
+    this.#isFree[item] = 1;
+    this.#hope(item, 0.5);
+  }
+
+  #hope(item: number, share: number): void {
     for (const [other, gain] of this.#items.pairsOf[item] ?? [])
-      if (gain > 0) this.#hopes[other] = (this.#hopes[other] as number) + (sign * gain) / 2;
+      if (gain > 0) this.#hopes[other] = (this.#hopes[other] as number) + share * gain;
   }
 
   #bound(open: readonly number[]): number {

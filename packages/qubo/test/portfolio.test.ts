@@ -50,6 +50,20 @@ test("the exact search finds and proves the minimum of any problem", () => {
   );
 });
 
+test("the exact search decides as many variables in a row as there are, however many", () => {
+  const size = 6_000;
+  const draw = createRandom(5);
+  const weight = (): number => draw.below(201) - 100;
+  const couplings: Coupling[] = Array.from({ length: size }, (_, i) => [i, (i + 1) % size, weight()]);
+  const problem = Quadratic.of({ size, linear: Array.from({ length: size }, weight), couplings });
+  const told: [value: number, really: number][] = [];
+  const improved = (x: Uint8Array, value: number): void => void told.push([value, problem.value(x)]);
+  // Nothing is known, so nothing is fixed by a bound before there is a first assignment.
+  const search = { random: draw, stop: () => told.length > 0, improved };
+  const { proven, nodes } = branchAndBound(problem, search, Infinity);
+  expect([proven, told.length, told[0]?.[0], nodes > size]).toEqual([false, 1, told[0]?.[1], true]);
+});
+
 test("a search that is stopped gives a bound that holds", () => {
   for (const seed of [1, 2, 3, 4, 5]) {
     const problem = random(16, 0.8, seed);
