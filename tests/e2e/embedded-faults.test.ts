@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -95,4 +95,17 @@ test("a blocked event loop: the watchdog ends the process, its keeper starts it 
   const { netWei, chainDeltaWei } = await summaryAtRest(platform.client("hftExecutor"));
   expect(netWei).toBe(chainDeltaWei);
   expect((await platform.process.stop()).code).toBe(0);
+});
+
+test("a ledger that never lets go of its files: the process ends, and the next one, loaded from compiled code, goes on", async () => {
+  await start({ TMPDIR: folder });
+  expect(readdirSync(join(folder, "node-compile-cache"), { recursive: true }).length).toBeGreaterThan(100);
+  const [healed] = await runFaults(platform.place(), ["checkpoint"], ["hang_for_good"], say);
+  expect(healed).toMatchObject({ unit: "checkpoint", knownAs: "no_answer" });
+  const { events } = platform.process;
+  expect(events.filter(({ event }) => event === "restarting")).toMatchObject([{ why: "exit code 70", waitMs: 0 }]);
+  expect(EMBEDDED_UNITS.map((unit) => platform.starts().get(unit))).toEqual([2, 2, 2, 2]);
+  await platform.tradesOn();
+  const { netWei, chainDeltaWei } = await summaryAtRest(platform.client("hftExecutor"));
+  expect(netWei).toBe(chainDeltaWei);
 });

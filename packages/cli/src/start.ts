@@ -1,3 +1,4 @@
+import { flushCompileCache } from "node:module";
 import { startPlatform, type Platform } from "@flashloan/embedded/platform";
 import {
   ExecutionMode,
@@ -68,6 +69,8 @@ export async function runStart(options: StartOptions): Promise<number> {
       environment: process.env,
       progress: (step) => presenter.event("starting", { step }),
     });
+    // For the next start: a process that is killed writes nothing more.
+    flushCompileCache();
     for (const note of platform.notes) presenter.event("note", { note });
     presenter.event("started", {
       endpoints: platform.endpoints,

@@ -8,7 +8,7 @@ import type { UnitDeclaration } from "@flashloan/supervisor/unit";
 
 /** What a unit is given to drain when the whole platform stops. */
 const DRAIN_MS = 15_000;
-/** What a unit that is left behind is given to let go of its ports and files. */
+/** The end of a unit's grace, in which it finishes nothing more and lets go of its ports and files. */
 const LEAVE_MS = 1_000;
 
 /** Starts a unit at the place that it had before, so that its clients find it again; `abandoned` aborts when it is left behind. */
@@ -178,7 +178,7 @@ export class InProcessDriver implements UnitDriver {
     }
   }
 
-  /** Begins to end a unit; what does not end within its grace is left behind, without its ports. */
+  /** Begins to end a unit; what has not ended with its grace is left behind, without its ports. */
   #end(unit: Unit, graceMs: number): void {
     const { run } = unit;
     if (!run) return;
@@ -187,15 +187,16 @@ export class InProcessDriver implements UnitDriver {
   }
 
   async #leave({ unit, hosted, abandoned }: Run, graceMs: number): Promise<unknown> {
+    const drainMs = Math.max(0, graceMs - LEAVE_MS);
     const late = (): Error =>
-      new FlashloanError("deadline_exceeded", `it did not stop within ${graceMs + LEAVE_MS} ms`);
+      new FlashloanError("deadline_exceeded", `it did not stop within ${drainMs + LEAVE_MS} ms`);
     const stopped = hosted?.then(
       (service) => service.stop(),
       // What failed to start has undone its beginnings.
       () => undefined,
     );
     try {
-      await withDeadline(Promise.resolve(stopped), graceMs, late).catch(() => {
+      await withDeadline(Promise.resolve(stopped), drainMs, late).catch(() => {
         abandoned.abort();
         return withDeadline(Promise.resolve(stopped), LEAVE_MS, late);
       });

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import type { FlashloanError } from "@flashloan/shared/errors";
 import { createLogger } from "@flashloan/shared/log";
 import type { HostedService } from "@flashloan/shared/run-service";
@@ -8,6 +8,8 @@ import { InProcessDriver } from "../src/in-process-driver.ts";
 
 const never = new Promise<never>(() => undefined);
 const declare = (id: string): UnitDeclaration => ({ id, group: "trading", dependsOn: [], speaks: "grpc", order: 0 });
+
+afterEach(() => void vi.useRealTimers());
 
 /** A unit that keeps what is done to it, and runs work as its own. */
 function createUnit(stop: () => Promise<void> = async () => undefined) {
@@ -91,4 +93,25 @@ test("what never stops is left behind without its ports; if it alone may hold it
   );
   expect([exclusive.events, given.length]).toEqual([["start", "stop", "abandoned"], 1]);
   await expect(driver.restart("nobody", 10)).rejects.toMatchObject({ code: "not_found" });
+});
+
+test("the last second of a grace is for leaving, so a short one is spent on nothing else", async () => {
+  vi.useFakeTimers();
+  const { driver, given } = createDriver();
+  const [drains, exclusive] = [createUnit(() => never), createUnit(() => never)];
+  await driver.add(declare("drains"), drains.start);
+  await driver.add(declare("exclusive"), exclusive.start, { exclusive: true });
+  const restarts = Promise.allSettled([driver.restart("drains", 3_000), driver.restart("exclusive", 1_000)]);
+  const seen = async (ms: number): Promise<unknown> => {
+    await vi.advanceTimersByTimeAsync(ms);
+    return [drains.events.at(-1), exclusive.events.at(-1), given.length];
+  };
+  expect([await seen(0), await seen(999), await seen(1), await seen(1_000), await seen(1_000)]).toEqual([
+    ["stop", "abandoned", 0],
+    ["stop", "abandoned", 0],
+    ["stop", "abandoned", 1],
+    ["abandoned", "abandoned", 1],
+    ["start", "abandoned", 1],
+  ]);
+  expect((await restarts).map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
 });

@@ -22,7 +22,7 @@ const ROUND_MS = 1_000;
 const ASK_EVERY_MS = 1_000;
 const ASK_AGAIN_MS = 250;
 const SIGHT_DEADLINE_MS = 3_000;
-const ASK_DEADLINE_MS = 1_500;
+const ASK_DEADLINE_MS = 1_000;
 /** How often the known questions are asked, and again after a wrong answer or none. */
 const QUESTION_EVERY_MS = 3_000;
 const QUESTION_AGAIN_MS = 1_000;
@@ -323,7 +323,7 @@ export class Supervisor implements Running {
     if (!asks || !client || !question || answer !== "serving") return typeof answer === "string";
     const probe = await this.#probe(question, client);
     if (probe) health.probed(probe.wrong);
-    return probe?.wrong === undefined;
+    return probe !== undefined && probe.wrong === undefined;
   }
 
   /** What was wrong with the answer to a known question; undefined without an answer, which is the health check's business. */
