@@ -9,6 +9,9 @@ export async function migrateToLatest(
   migrations: readonly SchemaMigration[],
   part?: string,
 ): Promise<void> {
+  // A migrator reads the whole catalogue first, which takes PGlite a tenth of a second of each start.
+  const done = await executedNames(kysely, part).catch(() => []);
+  if (done.join() === migrations.map(({ name }) => name).join()) return;
   const { error } = await migratorOf(kysely, migrations, part).migrateToLatest();
   if (error) throw unknownSchema(error);
 }
@@ -26,10 +29,16 @@ export async function checkSchema(
       "service_unavailable",
       `the database's schema lacks ${missing.join(", ")}: run "flashloan migrate" (in Docker Compose the migrate job does)`,
     );
-  const { rows } = await sql<{ name: string }>`select name from ${sql.table(tableOf(part))}`.execute(kysely);
   const names = new Set(migrations.map(({ name }) => name));
-  const newer = rows.filter(({ name }) => !names.has(name)).map(({ name }) => name);
+  const newer = (await executedNames(kysely, part)).filter((name) => !names.has(name));
   if (newer.length > 0) throw unknownSchema(new Error(`it has ${newer.join(", ")}`));
+}
+
+/** What was done to a schema, by name; fails where nothing was. */
+async function executedNames(kysely: Kysely<unknown>, part: string | undefined): Promise<string[]> {
+  const record = sql.table(tableOf(part));
+  const { rows } = await sql<{ name: string }>`select name from ${record} order by name`.execute(kysely);
+  return rows.map(({ name }) => name);
 }
 
 /** Each part of a database has a record of its own of what was done to it. */
