@@ -8,8 +8,8 @@ import type { UnitDeclaration } from "@flashloan/supervisor/unit";
 
 /** What a unit is given to drain when the whole platform stops. */
 const DRAIN_MS = 15_000;
-/** The end of a unit's grace, in which it finishes nothing more and lets go of its ports and files. */
-const LEAVE_MS = 1_000;
+/** The end of a unit's grace, in which it finishes nothing more and lets go of its ports and files: a hundred times what that takes. */
+const LEAVE_MS = 500;
 
 /** Starts a unit at the place that it had before, so that its clients find it again; `abandoned` aborts when it is left behind. */
 export type UnitStart = (abandoned: AbortSignal) => Promise<HostedService>;

@@ -95,18 +95,18 @@ test("what never stops is left behind without its ports; if it alone may hold it
   await expect(driver.restart("nobody", 10)).rejects.toMatchObject({ code: "not_found" });
 });
 
-test("the last second of a grace is for leaving, so a short one is spent on nothing else", async () => {
+test("the last half second of a grace is for leaving, so a short one is spent on nothing else", async () => {
   vi.useFakeTimers();
   const { driver, given } = createDriver();
   const [drains, exclusive] = [createUnit(() => never), createUnit(() => never)];
   await driver.add(declare("drains"), drains.start);
   await driver.add(declare("exclusive"), exclusive.start, { exclusive: true });
-  const restarts = Promise.allSettled([driver.restart("drains", 3_000), driver.restart("exclusive", 1_000)]);
+  const restarts = Promise.allSettled([driver.restart("drains", 2_500), driver.restart("exclusive", 500)]);
   const seen = async (ms: number): Promise<unknown> => {
     await vi.advanceTimersByTimeAsync(ms);
     return [drains.events.at(-1), exclusive.events.at(-1), given.length];
   };
-  expect([await seen(0), await seen(999), await seen(1), await seen(1_000), await seen(1_000)]).toEqual([
+  expect([await seen(0), await seen(499), await seen(1), await seen(1_500), await seen(500)]).toEqual([
     ["stop", "abandoned", 0],
     ["stop", "abandoned", 0],
     ["stop", "abandoned", 1],

@@ -2,7 +2,7 @@ import type { UnitSighting } from "./driver.ts";
 import type { Verdict } from "./unit.ts";
 
 /** A unit that has not answered for so long, and so often in a row, has failed. */
-export const SILENT_MS = 4_000;
+export const SILENT_MS = 3_500;
 const SILENT_TIMES = 3;
 /** How long a start may take; longer than a service waits for what it depends on. */
 export const START_MS = 120_000;

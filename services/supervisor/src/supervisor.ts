@@ -19,7 +19,7 @@ import type { UnitDeclaration, Verdict } from "./unit.ts";
 /** How often the driver is asked what runs. */
 const ROUND_MS = 1_000;
 /** How often a unit is asked how it is: one that is not up more often, so that it counts as healed as soon as it is. */
-const ASK_EVERY_MS = 1_000;
+const ASK_EVERY_MS = 500;
 const ASK_AGAIN_MS = 250;
 const SIGHT_DEADLINE_MS = 3_000;
 const ASK_DEADLINE_MS = 1_000;
@@ -27,9 +27,9 @@ const ASK_DEADLINE_MS = 1_000;
 const QUESTION_EVERY_MS = 3_000;
 const QUESTION_AGAIN_MS = 1_000;
 const STORE_DEADLINE_MS = 3_000;
-/** What a unit is given to end by itself: time to drain when it can, hardly any when it does not answer. */
+/** What a unit is given to end by itself: time to drain when it can, hardly any when it has failed. */
 const DRAIN_GRACE_MS = 15_000;
-const FAULT_GRACE_MS = 1_000;
+const FAULT_GRACE_MS = 500;
 const RESTART_DEADLINE_MS = 60_000;
 const INCIDENTS_OPEN_MAX = 1_000;
 /** Incidents that may wait for their diagnosis; the others go without. */
