@@ -8,6 +8,7 @@ import type { Lenders } from "@flashloan/arbitrage/lender";
 import { createMarket } from "@flashloan/arbitrage/market";
 import type { Address, Pool } from "@flashloan/amm/pool";
 import { createSyntheticMarket, SYNTHETIC_POOL_MANAGER } from "@flashloan/arbitrage/synthetic-market";
+import { median } from "../support/median.ts";
 import { measuredBy, writeSection } from "./document.ts";
 import {
   createTwoPoolScan,
@@ -74,10 +75,6 @@ type Share = {
 };
 
 type Report = { readonly rows: readonly Row[]; readonly shares: readonly Share[] };
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-}
 
 function timeMs(action: () => unknown): number {
   const start = performance.now();

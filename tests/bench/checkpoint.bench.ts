@@ -9,6 +9,7 @@ import { CheckpointServiceService as Checkpoint } from "@flashloan/proto/checkpo
 import { Lifecycle } from "@flashloan/shared/lifecycle";
 import { RpcClient } from "@flashloan/shared/rpc-client";
 import { newDatabaseUrl, newLedgerUrl } from "../support/databases.ts";
+import { median } from "../support/median.ts";
 import { ServiceProcess } from "../support/platform-process.ts";
 import { startPostgres, startRedis } from "../support/servers.ts";
 import { measuredBy, writeSection } from "./document.ts";
@@ -32,10 +33,6 @@ const POOL_MAX = 32;
 
 type Figure = { readonly perSecond: number; readonly p50Ms: number };
 type Work = (writer: number) => Promise<unknown>;
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-}
 
 /** So many writers, each asking again as soon as it is answered. */
 async function measure(writers: number, seconds: number, work: Work): Promise<Figure> {

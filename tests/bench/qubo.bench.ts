@@ -5,6 +5,7 @@ import { solve } from "@flashloan/qubo/portfolio";
 import { Quadratic, type Coupling } from "@flashloan/qubo/quadratic";
 import { cutProblem } from "@flashloan/qubo/sparse-text";
 import { createRandom } from "@flashloan/shared/random";
+import { median } from "../support/median.ts";
 import { measuredBy, writeSection } from "./document.ts";
 import { plainTabu } from "./plain-tabu.ts";
 
@@ -77,7 +78,7 @@ function measure(name: string, instance: Instance, seeds: number, limitMs: numbe
   const runs = (run: (seed: number) => number | undefined): Times => {
     const times = Array.from({ length: seeds }, (_, i) => run(i + 1) ?? Infinity);
     const reached = times.filter(Number.isFinite).length;
-    return { medianMs: times.toSorted((a, b) => a - b)[times.length >> 1] ?? Infinity, reached };
+    return { medianMs: median(times), reached };
   };
   const ours = runs((seed) => {
     const { value, foundMs } = solve(problem, { deadlineMs: limitMs, seed, now, target: known });

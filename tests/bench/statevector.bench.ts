@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import QuantumCircuit from "quantum-circuit";
 import { QaoaSimulator, type QaoaOptions } from "@flashloan/statevector/qaoa";
 import { createRandom } from "@flashloan/shared/random";
+import { median } from "../support/median.ts";
 import { measuredBy, writeSection } from "./document.ts";
 import { createPlainQaoa } from "./plain-qaoa.ts";
 
@@ -65,7 +66,7 @@ function timeMs(seconds: number, action: () => unknown): number {
   for (let k = 0; k < 5 && performance.now() < until - seconds * 700; k++) run();
   const times = [run(), run(), run()];
   while (performance.now() < until) times.push(run());
-  return times.toSorted((a, b) => a - b)[times.length >> 1]!;
+  return median(times);
 }
 
 /** Bytes that one thread reads and writes in a second, copying what no cache holds. */

@@ -11,6 +11,7 @@ import {
 import type { Incident } from "@flashloan/proto/supervisor/v1/supervisor";
 import { systemClock } from "@flashloan/shared/clock";
 import type { RpcClient } from "@flashloan/shared/rpc-client";
+import { median } from "../support/median.ts";
 
 // What can befall a service, and how long the supervisor takes to mend it; where and how it is done differs.
 
@@ -85,11 +86,10 @@ export async function runFaults<F extends string>(
 
 /** A table of how long each fault took to be noticed and healed. */
 export function faultTable<F extends string>(faults: readonly F[], healed: readonly Healed<F>[]): string[] {
-  const middle = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
   const rows = faults.map((fault) => {
     const of = healed.filter((each) => each.fault === fault);
     const [noticed, whole] = [of.map(({ noticedMs }) => noticedMs), of.map(({ healedMs }) => healedMs)];
-    const cells = [middle(noticed), Math.max(...noticed), middle(whole), Math.max(...whole)];
+    const cells = [median(noticed), Math.max(...noticed), median(whole), Math.max(...whole)];
     return `| ${[fault, of.length, ...cells.map((ms) => seconds(ms))].join(" | ")} |`;
   });
   return [
