@@ -97,6 +97,27 @@ test("a blocked event loop: the watchdog ends the process, its keeper starts it 
   expect((await platform.process.stop()).code).toBe(0);
 });
 
+test("an event loop that is blocked while the platform starts: the watchdog ends that process too, and the next one starts", async () => {
+  platform = new FaultyPlatform(folder, 6, { WATCHDOG_BLOCKED_MS_MAX: "1000" });
+  const block = { unit: "checkpoint", kind: "block", blockMs: DEADLINE_MS } as const;
+  const isDone = (): Promise<boolean> =>
+    platform.inject(block).then(
+      () => true,
+      () => false,
+    );
+  await expect.poll(isDone, { timeout: DEADLINE_MS, interval: 10 }).toBe(true);
+  await platform.started();
+  const { events } = platform.process;
+  expect(events.filter(({ event }) => event === "restarting")).toMatchObject([{ why: "SIGKILL", waitMs: 0 }]);
+  // Of the first process no service had started.
+  expect(EMBEDDED_UNITS.map((unit) => platform.starts().get(unit))).toEqual([1, 1, 1, 1]);
+  const page = { unit: "platform", pageSize: 10, pageToken: "" };
+  const { incidents } = await platform.client("supervisor").unary(SupervisorApi.listIncidents, page);
+  expect(incidents.map(({ fault, outcome }) => [fault, outcome])).toEqual([["loop_blocked", "healed"]]);
+  expect(incidents[0]?.entries[0]?.text).toContain("blocked for 10000 ms");
+  await platform.tradesOn();
+});
+
 test("a ledger that never lets go of its files: the process ends, and the next one, loaded from compiled code, goes on", async () => {
   await start({ TMPDIR: folder });
   expect(readdirSync(join(folder, "node-compile-cache"), { recursive: true }).length).toBeGreaterThan(100);

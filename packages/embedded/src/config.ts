@@ -6,6 +6,6 @@ export const embeddedConfigSchema = {
     0,
     600_000,
     3_000,
-    "milliseconds for which the event loop may be blocked before the process is killed and started again; 0: not watched",
+    "milliseconds for which the event loop may be blocked before the process is killed and started again, ten times as many while it starts; 0: not watched",
   ),
 };

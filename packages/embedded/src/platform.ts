@@ -16,6 +16,8 @@ import { EXIT_FAILED, guardProcess, LAST_END_VARIABLE } from "./process-guard.ts
 import { startWatchdog } from "./watchdog.ts";
 import { startServices, type Services } from "./services.ts";
 
+/** How much longer than later the event loop may be blocked while the platform starts: a new database is made in one piece. */
+const START_PATIENCE = 10;
 /** The process itself, where an incident is no service's. */
 const PLATFORM = "platform";
 
@@ -79,6 +81,14 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       "guard",
       guardProcess((error) => services?.failed(error) ?? false, giveUp),
     );
+    const { logPath, pastFailurePath: failurePath } = folder;
+    const unitNow = (): string | undefined => services?.current();
+    const watchdog =
+      blockedMsMax > 0 &&
+      lifecycle.add(
+        "watchdog",
+        startWatchdog({ blockedMsMax: START_PATIENCE * blockedMsMax, logPath, failurePath, unitNow }),
+      );
     const chainOptions = { port: options.chainPort, blockTimeS: options.blockTimeS, progress: options.progress };
     const hadLedger = folder.hasLedger();
     let chain = await ensureChain(folder, chainOptions);
@@ -119,7 +129,6 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       services = await start();
     }
     lifecycle.add("services", services);
-    const { current } = services;
     const pastFailure = folder.takePastFailure() ?? lastEnd(options.environment[LAST_END_VARIABLE]);
     const endpoints = await services.supervise({
       databaseUrl: `pglite:${folder.supervisorPath}`,
@@ -133,10 +142,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     const { DEVNET_WHALE_ACTIVITY: whaleActivity, DEVNET_RIVAL_ACTIVITY: rivalActivity } = activity;
     const market = { seed: options.seed, whaleActivity, rivalActivity, onError };
     lifecycle.add("market", await startMarket(marketRpc, chain.deployment, market));
-    if (blockedMsMax > 0) {
-      const { logPath, pastFailurePath: failurePath } = folder;
-      lifecycle.add("watchdog", startWatchdog({ blockedMsMax, logPath, failurePath, unitNow: current }));
-    }
+    if (watchdog) watchdog.allow(blockedMsMax);
     folder.writeEndpoints(endpoints);
     return {
       endpoints,

@@ -2,7 +2,7 @@ import { appendFileSync, writeFileSync } from "node:fs";
 import { Session, type Debugger } from "node:inspector";
 import { workerData } from "node:worker_threads";
 import type { PastFailure } from "@flashloan/supervisor/driver";
-import { BEAT_MS, UNIT_NOW, type WatchdogData } from "./watchdog.ts";
+import { BEAT_MS, SHARED, UNIT_NOW, type WatchdogData } from "./watchdog.ts";
 
 /** How long the blocked code may take to be stopped where it is; within native code it can't be. */
 const PAUSE_MS = 1_000;
@@ -14,14 +14,14 @@ interface Culprit {
   readonly stack: string;
 }
 
-const { beats, blockedMsMax, logPath, failurePath } = workerData as WatchdogData;
-let last = Atomics.load(beats, 0);
+const { shared, logPath, failurePath } = workerData as WatchdogData;
+let last = Atomics.load(shared, SHARED.beats);
 let still = 0;
 const timer = setInterval(() => {
-  const now = Atomics.load(beats, 0);
+  const now = Atomics.load(shared, SHARED.beats);
   still = now === last ? still + 1 : 0;
   last = now;
-  if (still * BEAT_MS < blockedMsMax) return;
+  if (still * BEAT_MS < Atomics.load(shared, SHARED.blockedMsMax)) return;
   clearInterval(timer);
   const force = setTimeout(() => end({ unit: undefined, stack: "" }), PAUSE_MS);
   findCulprit((culprit) => {
@@ -57,7 +57,7 @@ function inWords({ functionName, location }: Debugger.CallFrame, urls: ReadonlyM
 }
 
 function end({ unit = "platform", stack }: Culprit): void {
-  const message = `the event loop was blocked for ${blockedMsMax} ms`;
+  const message = `the event loop was blocked for ${still * BEAT_MS} ms`;
   const now = new Date();
   const error = { code: "internal", message, stack: stack === "" ? "" : `Error: ${message}\n${stack}` };
   const line = { level: "fatal", time: now.toISOString(), service: unit, error, event: "loop_blocked" };
