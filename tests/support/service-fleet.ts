@@ -15,6 +15,7 @@ const PORT_VARIABLES: Record<ServiceName, string> = {
   "market-predictor": "PREDICTOR_PORT",
   "risk-manager": "RISK_PORT",
   "hft-executor": "EXECUTOR_PORT",
+  "quantum-engine": "QUANTUM_PORT",
   supervisor: "SUPERVISOR_PORT",
 };
 
@@ -84,6 +85,7 @@ export class ServiceFleet implements Running {
       SUPERVISOR_DATABASE_URL: this.postgres.url,
       PREDICTOR_CHAIN_URL: devnet.url,
       PREDICTOR_VENUES: JSON.stringify(venuesOf(devnet.deployment)),
+      QUANTUM_REST_PORT: "0",
       // Nobody mines here unless told to.
       PREDICTOR_STALE_S: "3600",
       EXECUTOR_CHAIN_URL: devnet.url,

@@ -204,7 +204,10 @@ async function landscapeOf(file: string, flags: LandscapeFlags): Promise<void> {
       grid,
     };
     if (plot !== undefined)
-      write(plot, await plots.landscapePlot(points, sign > 0 ? "lowest" : "highest", `${basename(file)}: QAOA, one layer`));
+      write(
+        plot,
+        await plots.landscapePlot(points, sign > 0 ? "lowest" : "highest", `${basename(file)}: QAOA, one layer`),
+      );
     if (flags.distribution !== undefined) {
       const angles = { gammas: [best.gamma], betas: [best.beta] };
       const bars = sampleObjectives(simulator, angles, SHOTS, 1).map((bar) => ({

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { FlashloanError } from "@flashloan/shared/errors";
-import { Quadratic, VARIABLES_MAX, type Coupling } from "./quadratic.ts";
+import { COUPLINGS_MAX, Quadratic, VARIABLES_MAX, type Coupling } from "./quadratic.ts";
 
 const name = z
   .string()
@@ -11,6 +11,8 @@ const name = z
 const finite = z.number({ error: "must be a finite number" });
 const term = z.string().max(130, "must be the name of a variable, or variable=choice of a one-hot variable");
 const weights = z.record(term, finite);
+/** Products of bits that a model may multiply out to, of which many may be of the same pair. */
+const PRODUCTS_MAX = 2 * COUPLINGS_MAX;
 /** Bits that an integer variable or a slack may take. */
 const BITS_MAX = 30;
 
@@ -243,6 +245,10 @@ class Compiler {
       for (const [j, its] of b.bits)
         if (i === j) this.#linear[i] = (this.#linear[i] ?? 0) + weight * mine * its;
         else this.#couplings.push([i, j, weight * mine * its]);
+    if (this.#couplings.length > PRODUCTS_MAX)
+      throw invalid(
+        `objective and constraints multiply out to more than ${PRODUCTS_MAX} products: say less in one model`,
+      );
   }
 
   /** weight × (sum − target)². */

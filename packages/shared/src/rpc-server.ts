@@ -15,6 +15,7 @@ import { ERROR_CODES, FlashloanError, isFailure, toFlashloanError } from "./erro
 import type { Running } from "./lifecycle.ts";
 import { serverCredentials } from "./rpc-tls.ts";
 import type { ServiceContext } from "./service.ts";
+import { validated } from "./validated.ts";
 import { inTrace } from "./telemetry/tracing.ts";
 
 /** The largest message that a server or client takes, in bytes. */
@@ -188,27 +189,6 @@ function aborted(signal: AbortSignal): Promise<void> {
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
-}
-
-/**
- * A request that passes its schema, as it came.
- * @throws FlashloanError argument_invalid, naming field, value and cure
- */
-export function validated<I>(schema: z.ZodType, request: I): I {
-  const parsed = schema.safeParse(request);
-  if (parsed.success) return request;
-  const faults = parsed.error.issues.map((issue) => {
-    const value = issue.path.reduce<unknown>(
-      (at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key],
-      request,
-    );
-    const shown =
-      typeof value === "string" || typeof value === "number" || typeof value === "bigint" || typeof value === "boolean"
-        ? ` is "${String(value).slice(0, 80)}"`
-        : "";
-    return `${issue.path.join(".") || "request"}${shown}: ${issue.message}`;
-  });
-  throw new FlashloanError("argument_invalid", faults.join("; "));
 }
 
 /** What a failed call is told, our code in its metadata. */

@@ -6,7 +6,9 @@ import { problemSchema } from "@flashloan/qubo/problem";
 
 /** The most qubits of a simulation; how many there may be at a time is a question of memory. */
 export const QUBITS_MAX = 26;
-const WAITING_DEFAULT_MS = 1_000;
+/** The most layers of a circuit. */
+export const LAYERS_MAX = 32;
+const DEADLINE_DEFAULT_MS = 1_000;
 const EVALUATIONS_DEFAULT = 10_000;
 
 const finite = z.number({ error: "must be a finite number" });
@@ -14,7 +16,7 @@ const wei = z.string().regex(/^-?\d{1,78}$/, "must be a whole number of base uni
 const unsignedWei = z.string().regex(/^\d{1,78}$/, "must be a whole, non-negative number of base units");
 const id = z.string().min(1).max(128);
 const angles = z.array(finite).max(100);
-const layers = z.int().min(1).max(32);
+const layers = z.int().min(1).max(LAYERS_MAX);
 const share = finite.min(0).max(1);
 
 const budget = {
@@ -22,10 +24,13 @@ const budget = {
     .int()
     .min(0)
     .max(3_600_000)
-    .default(WAITING_DEFAULT_MS)
+    .default(DEADLINE_DEFAULT_MS)
     .describe("from the question to its answer, ms; 0 answers with what is there at once"),
   seed: z.int().min(0).max(0xffff_ffff).default(1).describe("the same seed searches in the same order"),
 };
+
+/** Of any question, what must be known before anybody has time to look into it. */
+export const budgetSchema = z.looseObject(budget, { error: "must be an object" });
 
 const solveSchema = z.strictObject({
   problem: problemSchema,
@@ -51,7 +56,10 @@ const selectSchema = z.strictObject({
       }),
     )
     .max(500),
-  sequels: z.array(z.strictObject({ first: id, second: id, netWei: wei })).max(20_000).default([]),
+  sequels: z
+    .array(z.strictObject({ first: id, second: id, netWei: wei }))
+    .max(20_000)
+    .default([]),
   room: z.strictObject({
     transactionsMax: z.int().min(0),
     gasMax: z.int().min(0),
@@ -74,9 +82,7 @@ const allocateSchema = z.strictObject({
     )
     .max(1_000),
   tasks: z
-    .array(
-      z.strictObject({ id, skill: id, value: finite.min(0), affinity: z.record(id, finite).default({}) }),
-    )
+    .array(z.strictObject({ id, skill: id, value: finite.min(0), affinity: z.record(id, finite).default({}) }))
     .max(1_000),
   ...budget,
 });
@@ -161,6 +167,7 @@ const landscapeSchema = z.strictObject({
 const circuitSchema = z
   .strictObject({
     problem: problemSchema,
+    ...budget,
     gammas: angles.default([]),
     betas: angles.default([]),
     layers: layers.optional(),

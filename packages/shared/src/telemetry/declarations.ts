@@ -2,7 +2,14 @@
 export const VERSION = "0.1.0";
 
 /** Every service that emits telemetry. */
-export const SERVICES = ["checkpoint", "market-predictor", "risk-manager", "hft-executor", "supervisor"] as const;
+export const SERVICES = [
+  "checkpoint",
+  "market-predictor",
+  "risk-manager",
+  "hft-executor",
+  "quantum-engine",
+  "supervisor",
+] as const;
 /** @see SERVICES */
 export type ServiceName = (typeof SERVICES)[number];
 
@@ -39,6 +46,22 @@ export const RISK_RULES = [
   "trading_state",
   "outcomes_unknown",
 ] as const;
+/** What the quantum engine is asked. */
+export const QUANTUM_QUESTIONS = [
+  "solve",
+  "select-opportunities",
+  "allocate-tasks",
+  "rank-completions",
+  "minimize-energy",
+  "landscape",
+  "export-circuit",
+  "plot-landscape",
+  "plot-convergence",
+  "plot-distribution",
+  "plot-time-to-solution",
+] as const;
+/** Who found an answer of the quantum engine. */
+const QUANTUM_SOLVERS = ["exact", "tabu", "annealing", "descent", "greedy"] as const;
 /** The patterns of packages/recovery. */
 export const RECOVERY_PATTERNS = [
   "retry",
@@ -258,6 +281,74 @@ export const METRICS = {
     services: ["market-predictor"],
     labels: { profit: ["gross", "net"] },
   },
+  flashloan_quantum_questions_total: {
+    kind: "counter",
+    help: "Questions to the quantum engine; degraded: time was up before more than the baseline could be tried",
+    services: ["quantum-engine"],
+    labels: {
+      kind: QUANTUM_QUESTIONS,
+      outcome: ["answered", "degraded", "cached", "refused", "failed", "cancelled"],
+    },
+  },
+  flashloan_quantum_wins_total: {
+    kind: "counter",
+    help: "Answers by the solver that found them",
+    services: ["quantum-engine"],
+    labels: { solver: QUANTUM_SOLVERS },
+  },
+  flashloan_quantum_gap_ratio: {
+    kind: "histogram",
+    help: "How far an answer may be from the optimum, as a share of the bound; 0 when it is proven",
+    services: ["quantum-engine"],
+    labels: {},
+    buckets: [0, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1],
+  },
+  flashloan_quantum_found_seconds: {
+    kind: "histogram",
+    help: "Time to solution: from the start of the search to the answer that was given",
+    services: ["quantum-engine"],
+    labels: {},
+    buckets: SECONDS,
+  },
+  flashloan_quantum_answer_seconds: {
+    kind: "histogram",
+    help: "From a question to its answer, the wait for a thread included",
+    services: ["quantum-engine"],
+    labels: { kind: QUANTUM_QUESTIONS },
+    buckets: SECONDS,
+  },
+  flashloan_quantum_overshoot_seconds: {
+    kind: "histogram",
+    help: "By how much answers missed their deadlines",
+    services: ["quantum-engine"],
+    labels: {},
+    buckets: SECONDS,
+  },
+  flashloan_quantum_approximation_ratio: {
+    kind: "histogram",
+    help: "What QAOA reached as a second opinion: 0 is the worst of all assignments, 1 the best",
+    services: ["quantum-engine"],
+    labels: {},
+    buckets: [0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1],
+  },
+  flashloan_quantum_waiting: {
+    kind: "gauge",
+    help: "Questions that wait for a thread",
+    services: ["quantum-engine"],
+    labels: {},
+  },
+  flashloan_quantum_working: {
+    kind: "gauge",
+    help: "Questions that are at work",
+    services: ["quantum-engine"],
+    labels: {},
+  },
+  flashloan_quantum_memory_bytes: {
+    kind: "gauge",
+    help: "Memory that is set aside for the questions at work",
+    services: ["quantum-engine"],
+    labels: {},
+  },
   flashloan_risk_checks_total: {
     kind: "counter",
     help: "Questions to the risk manager",
@@ -457,6 +548,12 @@ export const SPANS = {
     help: "One opportunity, from the first question to the risk manager until it is refused or on the wire",
     parents: ["feed.block"],
     attributes: ["flashloan.intent_id", "flashloan.block", "flashloan.refusal"],
+  },
+  "quantum.answer": {
+    service: "quantum-engine",
+    help: "One question to the quantum engine, from its arrival to its answer; recorded where its caller has a trace",
+    parents: ["feed.block"],
+    attributes: ["flashloan.question", "flashloan.solver"],
   },
   "executor.simulate": {
     service: "hft-executor",
