@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { loadFileDescriptorSetFromBuffer, loadSync } from "@grpc/proto-loader";
+import { loadFileDescriptorSetFromBuffer, loadSync, type PackageDefinition } from "@grpc/proto-loader";
 import {
   Metadata,
   Server,
@@ -66,7 +66,8 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   health.addToServer(server);
   const own = loadFileDescriptorSetFromBuffer(readFileSync(options.descriptorFile));
   const served = [...options.services.map((service) => service.name), "grpc.health.v1.Health"];
-  new ReflectionService({ ...own, ...loadSync(healthProtoPath) }, { services: served }).addToServer(server);
+  const described = eachListOnce({ ...own, ...loadSync(healthProtoPath) });
+  new ReflectionService(described, { services: served }).addToServer(server);
 
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync(`${options.host}:${options.port}`, credentials, (error, bound) => {
@@ -100,6 +101,12 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       return stopping;
     },
   };
+}
+
+/** With every type comes the list of its package's files, and reflection decodes each list it is given: one type a list will do. */
+function eachListOnce(types: PackageDefinition): PackageDefinition {
+  const lists = new Map(Object.entries(types).map((entry) => [entry[1].fileDescriptorProtos, entry]));
+  return Object.fromEntries(lists.values());
 }
 
 /** What handlers are watched with. */

@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
-import { status } from "@grpc/grpc-js";
+import { fileURLToPath } from "node:url";
+import { Client, credentials, status } from "@grpc/grpc-js";
+import { loadFileDescriptorSetFromBuffer, loadSync, type ServiceDefinition } from "@grpc/proto-loader";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { ERROR_CODES, FlashloanError } from "../src/errors.ts";
@@ -132,4 +134,28 @@ test("every error code is explained in docs/errors.md and maps to a gRPC status"
     expect(docs).toContain(`## ${code.replaceAll("_", "-")}`);
     expect(status[grpc]).toBeDefined();
   }
+});
+
+test("reflection knows each type of the descriptor set, and of health", async () => {
+  const server = await serve();
+  const module = fileURLToPath(import.meta.resolve("@grpc/reflection"));
+  const proto = fileURLToPath(new URL("../proto/grpc/reflection/v1/reflection.proto", `file://${module}`));
+  const reflection = loadSync(proto)["grpc.reflection.v1.ServerReflection"] as ServiceDefinition;
+  const { path, requestSerialize, responseDeserialize } = reflection["ServerReflectionInfo"]!;
+  const client = new Client(server.address, credentials.createInsecure());
+  const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+  const types = Object.keys(loadFileDescriptorSetFromBuffer(readFileSync(descriptorFile)));
+  const asked = [...types, "grpc.health.v1.Health", "grpc.health.v1.HealthCheckRequest", "no.Type"];
+  for (const fileContainingSymbol of asked) call.write({ fileContainingSymbol });
+  call.end();
+  const unknown: string[] = [];
+  let answers = 0;
+  for await (const answer of call) {
+    const { errorResponse } = answer as { errorResponse: unknown };
+    if (errorResponse) unknown.push(asked[answers] ?? "");
+    answers += 1;
+  }
+  expect([types.length > 50, answers, unknown]).toEqual([true, asked.length, ["no.Type"]]);
+  client.close();
+  await server.stop();
 });
