@@ -3,11 +3,12 @@ import { join } from "node:path";
 import { executor } from "../src/executor.ts";
 import { infrastructure } from "../src/infrastructure.ts";
 import { overview } from "../src/overview.ts";
+import { quantum } from "../src/quantum.ts";
 
 // Writes dashboards/*.json; `--check` fails when one is stale.
 const folder = join(import.meta.dirname, "../dashboards");
 const files = Object.fromEntries(
-  [overview(), executor(), infrastructure()].map((dashboard) => [
+  [overview(), executor(), quantum(), infrastructure()].map((dashboard) => [
     `${dashboard.uid}.json`,
     `${JSON.stringify(dashboard, null, 2)}\n`,
   ]),

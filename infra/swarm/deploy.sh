@@ -54,7 +54,7 @@ if ! has_secret executor-key; then
       add_secret executor-key
   fi
 fi
-hosts=(checkpoint market-predictor risk-manager hft-executor supervisor)
+hosts=(checkpoint market-predictor risk-manager hft-executor supervisor quantum-engine)
 if ! has_secret "tls-${hosts[-1]}-key"; then
   ! has_secret "tls-${hosts[0]}-key" ||
     fail "The certificates are an older version's, without ${hosts[-1]}: remove the stack and the secrets $STACK-tls-*, then deploy anew."

@@ -8,6 +8,7 @@ test("dashboards have fixed uids, a datasource that is provisioned, and room for
     "flashloan-executor",
     "flashloan-infrastructure",
     "flashloan-overview",
+    "flashloan-quantum",
   ]);
   for (const { uid, time, refresh, panels } of dashboards) {
     expect({ time, refresh }).toEqual({ time: { from: "now-30m", to: "now" }, refresh: "5s" });

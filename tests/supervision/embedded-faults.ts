@@ -16,7 +16,13 @@ export const EMBEDDED_FAULTS = ["throw", "reject", "hang", "hang_for_good", "lie
 /** @see EMBEDDED_FAULTS */
 type EmbeddedFault = (typeof EMBEDDED_FAULTS)[number];
 /** The services that faults are done to. */
-export const EMBEDDED_UNITS = ["checkpoint", "risk-manager", "market-predictor", "hft-executor"] as const;
+export const EMBEDDED_UNITS = [
+  "checkpoint",
+  "risk-manager",
+  "market-predictor",
+  "quantum-engine",
+  "hft-executor",
+] as const;
 
 const DEADLINE_MS = 120_000;
 /** Longer than a watchdog waits. */

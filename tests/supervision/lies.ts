@@ -1,6 +1,7 @@
 import { GetStatusResponse } from "@flashloan/proto/checkpoint/v1/checkpoint";
 import { ListTradesResponse, Trade } from "@flashloan/proto/executor/v1/executor";
 import { ListPoolsResponse } from "@flashloan/proto/predictor/v1/predictor";
+import { SelectOpportunitiesResponse } from "@flashloan/proto/quantum/v1/quantum";
 import { CheckPlanResponse } from "@flashloan/proto/risk/v1/risk";
 
 /** An answer that is wrong, and to what. */
@@ -26,6 +27,10 @@ export const LIES: Readonly<Record<string, Lie>> = {
   "market-predictor": {
     path: "/flashloan.predictor.v1.MarketPredictorService/ListPools",
     answer: blank(ListPoolsResponse),
+  },
+  "quantum-engine": {
+    path: "/flashloan.quantum.v1.QuantumEngineService/SelectOpportunities",
+    answer: { ...blank(SelectOpportunitiesResponse), chosen: ["good"], netWei: "1000000000" },
   },
   "hft-executor": {
     path: "/flashloan.executor.v1.HftExecutorService/ListTrades",

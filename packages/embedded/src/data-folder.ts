@@ -29,6 +29,9 @@ export const endpointsSchema = z.object({
   marketPredictor: z.string(),
   riskManager: z.string(),
   hftExecutor: z.string(),
+  quantumEngine: z.string(),
+  /** The engine's REST server. */
+  quantumRest: z.string(),
   /** Absent where the services run unsupervised. */
   supervisor: z.string().optional(),
   chain: z.string(),
@@ -38,6 +41,7 @@ export const endpointsSchema = z.object({
     marketPredictor: z.string(),
     riskManager: z.string(),
     hftExecutor: z.string(),
+    quantumEngine: z.string(),
     supervisor: z.string().optional(),
   }),
 });

@@ -6,6 +6,8 @@ import { executorConfigSchema } from "@flashloan/hft-executor/config";
 import { createExecutorService } from "@flashloan/hft-executor/service";
 import { predictorConfigSchema } from "@flashloan/market-predictor/config";
 import { createMarketPredictorService } from "@flashloan/market-predictor/service";
+import { quantumConfigSchema } from "@flashloan/quantum-engine/config";
+import { createQuantumEngineService } from "@flashloan/quantum-engine/service";
 import { riskConfigSchema } from "@flashloan/risk-manager/config";
 import { createRiskManagerService } from "@flashloan/risk-manager/service";
 import { supervisorConfigSchema } from "@flashloan/supervisor/config";
@@ -88,6 +90,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
       PREDICTOR_VENUES: JSON.stringify(venuesOf(deployment)),
       ...environment,
     };
+    const quantumVariables = { QUANTUM_PORT: "0", QUANTUM_REST_PORT: "0", ...environment };
     const executorVariables = {
       EXECUTOR_PORT: "0",
       EXECUTOR_CHAIN_URL: chainUrl,
@@ -104,6 +107,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
       () => readConfig(riskConfigSchema, riskVariables),
       () => readConfig(predictorConfigSchema, predictorVariables),
       () => readConfig(executorConfigSchema, executorVariables),
+      () => readConfig(quantumConfigSchema, quantumVariables),
       () => readConfig(supervisorConfigSchema, { SUPERVISOR_PORT: "0", ...environment }),
     ]);
     const platformConfig = readConfig(platformConfigSchema, platformVariables);
@@ -167,10 +171,21 @@ export async function startServices(options: ServicesOptions): Promise<Services>
     const predictor = await host("market-predictor", predictorConfig.PREDICTOR_PORT, [], (context, port) =>
       createMarketPredictorService({ ...predictorConfig, PREDICTOR_PORT: port }, context),
     );
+    let quantumConfig = readConfig(quantumConfigSchema, quantumVariables);
+    let quantumRest = "";
+    const startQuantum: ServiceStart = async (context, port) => {
+      const service = await createQuantumEngineService({ ...quantumConfig, QUANTUM_PORT: port }, context);
+      quantumRest = service.restAddress;
+      // Started again, it is where it was.
+      quantumConfig = { ...quantumConfig, QUANTUM_REST_PORT: portOf(quantumRest) };
+      return service;
+    };
+    const quantum = await host("quantum-engine", quantumConfig.QUANTUM_PORT, [], startQuantum);
     const executorConfig = readConfig(executorConfigSchema, {
       EXECUTOR_PREDICTOR_ADDRESS: predictor.address,
       EXECUTOR_RISK_ADDRESS: risk.address,
       EXECUTOR_CHECKPOINT_ADDRESS: checkpoint.address,
+      EXECUTOR_QUANTUM_ADDRESS: quantum.address,
       ...executorVariables,
     });
     const faultPoint = faultPointFromEnvironment(environment);
@@ -184,12 +199,15 @@ export async function startServices(options: ServicesOptions): Promise<Services>
       marketPredictor: predictor.address,
       riskManager: risk.address,
       hftExecutor: executor.address,
+      quantumEngine: quantum.address,
+      quantumRest: `http://${quantumRest}`,
       chain: chainUrl.replace(/^ws/, "http"),
       metrics: {
         checkpoint: checkpoint.metricsAddress,
         marketPredictor: predictor.metricsAddress,
         riskManager: risk.metricsAddress,
         hftExecutor: executor.metricsAddress,
+        quantumEngine: quantum.metricsAddress,
       },
     };
     const supervise = async ({ databaseUrl, pastFailures }: Supervision): Promise<Endpoints> => {

@@ -4,6 +4,7 @@ import { devnetConfigSchema } from "@flashloan/devnet/config";
 import { engineProxyConfigSchema } from "@flashloan/engine-proxy/config";
 import { executorConfigSchema } from "@flashloan/hft-executor/config";
 import { predictorConfigSchema } from "@flashloan/market-predictor/config";
+import { quantumConfigSchema } from "@flashloan/quantum-engine/config";
 import { riskConfigSchema } from "@flashloan/risk-manager/config";
 import { platformConfigSchema } from "@flashloan/shared/run-service";
 import { supervisorConfigSchema, unitsConfigSchema } from "@flashloan/supervisor/config";
@@ -16,6 +17,7 @@ const services = {
   "market-predictor": predictorConfigSchema,
   "risk-manager": riskConfigSchema,
   "hft-executor": executorConfigSchema,
+  "quantum-engine": quantumConfigSchema,
   supervisor: { ...supervisorConfigSchema, ...unitsConfigSchema },
 };
 

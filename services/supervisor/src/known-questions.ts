@@ -2,6 +2,7 @@ import { CheckpointServiceService as Checkpoint } from "@flashloan/proto/checkpo
 import { HftExecutorServiceService as Executor } from "@flashloan/proto/executor/v1/executor";
 import { MarketPredictorServiceService as Predictor } from "@flashloan/proto/predictor/v1/predictor";
 import { RiskManagerServiceService as Risk } from "@flashloan/proto/risk/v1/risk";
+import { QuantumEngineServiceService as Quantum } from "@flashloan/proto/quantum/v1/quantum";
 import type { RpcClient } from "@flashloan/shared/rpc-client";
 
 /** Plans with an intent id that begins so are judged by the risk manager, and not counted. */
@@ -58,6 +59,27 @@ export const KNOWN_QUESTIONS: Readonly<Record<string, KnownQuestion>> = {
     if (nextPageToken === "" && Math.abs(counted - pools.length) > 1)
       return `it counts ${counted} pools and lists ${pools.length}`;
     return undefined;
+  },
+  /** The best of two opportunities in one pool is known. */
+  "quantum-engine": async (client, deadlineMs) => {
+    const opportunity = (id: string, netWei: string) => ({
+      id,
+      netWei,
+      pools: ["pool"],
+      gas: 1n,
+      loanSource: "",
+      loanAmount: "0",
+    });
+    const question = {
+      opportunities: [opportunity("good", "1000000000"), opportunity("better", "2000000000")],
+      sequels: [],
+      room: { transactionsMax: 2, gasMax: 2n, liquidity: {}, riskAversion: 0 },
+      budget: { deadlineMs, seed: 1 },
+    };
+    const { chosen, netWei } = await client.unary(Quantum.selectOpportunities, question, { deadlineMs });
+    return chosen.join() === "better" && netWei === "2000000000"
+      ? undefined
+      : `of 2000000000 and 1000000000 wei in one pool it chooses "${chosen.join()}" for ${netWei}`;
   },
   /** Each trade's net is its gross less premium and gas, to the wei. */
   "hft-executor": async (client, deadlineMs) => {
