@@ -119,6 +119,24 @@ const latency = [
 
 const decisions = [
   plot({
+    title: "Blocks by who chose, per minute",
+    description:
+      "Whose choice among a block's opportunities was taken. greedy: nobody else was asked. late, down, refused, invalid and worse: the quantum engine was of no use, and the greedy choice was taken.",
+    width: 12,
+    stacked: true,
+    queries: [
+      { expr: "60 * sum by (outcome) (rate(flashloan_selections_total[$__rate_interval]))", legend: "{{outcome}}" },
+    ],
+  }),
+  plot({
+    title: "Time to choose, quantiles",
+    description: "Among a block's opportunities, against EXECUTOR_SELECTION_DEADLINE_MS (by default 5 ms).",
+    width: 12,
+    unit: "s",
+    exemplars: true,
+    queries: quantiles("flashloan_selection_seconds"),
+  }),
+  plot({
     title: "Opportunities rejected by stage, per minute",
     description: "Where an opportunity ended before it was signed.",
     width: 12,

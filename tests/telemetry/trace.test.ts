@@ -146,6 +146,7 @@ test("one trace from the block that showed the gap to the settled trade, through
   const edges = (): string[] => edgesOf(firstTrace).filter((edge) => !edge.startsWith("executor.submit"));
   await expect.poll(edges, POLL).toEqual([
     "executor.opportunity < feed.block",
+    "executor.select < feed.block",
     "executor.settle < executor.opportunity",
     "executor.sign < executor.opportunity",
     "executor.simulate < executor.opportunity",

@@ -1,4 +1,4 @@
-import { Client, Metadata, status, type ClientDuplexStream, type ServiceError } from "@grpc/grpc-js";
+import { Client, connectivityState, Metadata, status, type ClientDuplexStream, type ServiceError } from "@grpc/grpc-js";
 import { service as healthService } from "grpc-health-check";
 import { ConstantBackoff, handleWhen, retry, ExponentialBackoff } from "cockatiel";
 import { ERROR_CODES, FlashloanError, type ErrorCode } from "./errors.ts";
@@ -99,6 +99,11 @@ export class RpcClient implements Running {
       method.responseDeserialize,
       traceMetadata(),
     );
+  }
+
+  /** Whether a connection stands now; begins one when there is none. A call would wait for it. */
+  isConnected(): boolean {
+    return this.#client.getChannel().getConnectivityState(true) === connectivityState.READY;
   }
 
   /** What the service says of itself (grpc.health.v1), or why it says nothing; never thrown. */

@@ -22,6 +22,15 @@ export const executorConfigSchema = {
     ) as unknown as z.ZodType<Hex | undefined, string | undefined>,
   EXECUTOR_PREDICTOR_ADDRESS: textVariable("host:port of the market predictor", "127.0.0.1:7002"),
   EXECUTOR_RISK_ADDRESS: textVariable("host:port of the risk manager", "127.0.0.1:7003"),
+  EXECUTOR_QUANTUM_ADDRESS: textVariable(
+    "host:port of the quantum engine, which chooses among a block's opportunities; not set: the best first",
+  ).optional(),
+  EXECUTOR_SELECTION_DEADLINE_MS: integerVariable(
+    1,
+    1_000,
+    5,
+    "how long the quantum engine may take for a block, after which the best are taken first",
+  ),
   EXECUTOR_CHECKPOINT_ADDRESS: textVariable("host:port of the checkpoint service", "127.0.0.1:7001"),
   EXECUTOR_CONFIRMATIONS: integerVariable(
     1,

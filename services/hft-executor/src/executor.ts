@@ -4,7 +4,7 @@ import { getHead, getNonce, type Header } from "@flashloan/evm/chain";
 import type { Hex } from "@flashloan/evm/hex";
 import type { JsonRpc } from "@flashloan/evm/json-rpc";
 import type { Signer } from "@flashloan/evm/transaction";
-import type { BlockReport, Hop, Opportunity } from "@flashloan/proto/predictor/v1/predictor";
+import type { BlockReport, Opportunity } from "@flashloan/proto/predictor/v1/predictor";
 import type { RestoreOutcomesRequest } from "@flashloan/proto/risk/v1/risk";
 import type { Clock } from "@flashloan/shared/clock";
 import { FlashloanError, toFlashloanError } from "@flashloan/shared/errors";
@@ -21,6 +21,8 @@ import { Lane } from "./lane.ts";
 import type { ExecutorMetrics, RejectionStage } from "./metrics.ts";
 import type { PlanFacts, RiskClient, Stage } from "./risk-client.ts";
 import { riskHistory } from "./risk-history.ts";
+import { hopsOf, poolsOf } from "./selection.ts";
+import type { Selector } from "./selector.ts";
 import { simulate, type Simulation } from "./simulation.ts";
 
 /** Whether plans are executed. */
@@ -48,6 +50,7 @@ export interface ExecutorDependencies {
   readonly rpc: JsonRpc;
   readonly ledger: IntentLedger;
   readonly risk: RiskClient;
+  readonly selector: Selector;
   readonly signer: Signer;
   readonly clock: Clock;
   readonly log: Logger;
@@ -99,6 +102,8 @@ export class Executor {
   #mode: ExecutionMode;
   /** When an operator last resumed trading; 0 when never. */
   #resumedAtMs: number;
+  /** Of the newest head, before which nothing is considered. */
+  #blockGasMax = 0n;
   #pendingHead: Header | undefined;
   #pendingReport: ArrivedReport | undefined;
   #working: Promise<void> | undefined;
@@ -193,6 +198,7 @@ export class Executor {
 
   /** A new head of the chain. */
   onHead(header: Header): void {
+    this.#blockGasMax = header.gasLimit;
     this.#pendingHead = header;
     this.#kick();
   }
@@ -310,7 +316,7 @@ export class Executor {
   async #consider(pending: ArrivedReport): Promise<void> {
     const { report } = pending;
     const taken = new Set([...this.lane.open].flatMap((intent) => intent.plan?.pools ?? []));
-    for (const opportunity of report.opportunities) {
+    for (const opportunity of await this.#inOrder(report, taken)) {
       if (this.#stopped || this.#pendingReport) return;
       const pools = poolsOf(opportunity);
       const rejection = this.#unavailable(pools, taken);
@@ -322,6 +328,30 @@ export class Executor {
       if (this.lane.intents.has(intentId)) continue;
       if (await this.#pursueInSpan(intentId, pending, opportunity)) for (const pool of pools) taken.add(pool);
     }
+  }
+
+  /**
+   * A block's opportunities in the order in which they are tried: those that were chosen, then the others, best first, for
+   * when one that was chosen is refused.
+   */
+  async #inOrder(report: BlockReport, taken: ReadonlySet<string>): Promise<readonly Opportunity[]> {
+    const { selector, tracing, metrics, clock, settings } = this.#d;
+    const { opportunities, blockHash } = report;
+    const offered = opportunities.filter(
+      (opportunity) =>
+        !this.#unavailable(poolsOf(opportunity), taken) && !this.lane.intents.has(intentIdOf(blockHash, opportunity)),
+    );
+    if (offered.length === 0) return opportunities;
+    const room = { transactionsMax: settings.inFlightMax - this.lane.open.size, gasMax: this.#blockGasMax };
+    const attributes = { "flashloan.block": Number(report.blockNumber), "flashloan.opportunities": offered.length };
+    const { chosen } = await tracing.span("executor.select", attributes, async (annotate) => {
+      const startedMs = clock.monotonic();
+      const selection = await selector.select(offered, room);
+      metrics.selected(selection, (clock.monotonic() - startedMs) / 1_000);
+      annotate({ "flashloan.selection": selection.outcome, "flashloan.chosen": selection.chosen.length });
+      return selection;
+    });
+    return [...chosen, ...opportunities.filter((opportunity) => !chosen.includes(opportunity))];
   }
 
   /** Why nothing new may be taken now, or why not through these pools. */
@@ -480,12 +510,4 @@ function planOf(report: BlockReport, opportunity: Opportunity): PlanRecord {
     predictedNetWei: BigInt(opportunity.netWei),
     ...(traceparent === undefined ? {} : { traceparent }),
   };
-}
-
-function hopsOf(opportunity: Opportunity): Hop[] {
-  return [...opportunity.hops, ...opportunity.conversion];
-}
-
-function poolsOf(opportunity: Opportunity): string[] {
-  return hopsOf(opportunity).map((hop) => hop.poolId);
 }

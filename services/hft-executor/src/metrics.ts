@@ -1,6 +1,7 @@
 import { METRICS } from "@flashloan/shared/telemetry/declarations";
 import { etherOf, type Metrics } from "@flashloan/shared/telemetry/metrics";
 import type { Intent } from "./intent.ts";
+import type { Selection } from "./selector.ts";
 
 const COUNTED_STATES = METRICS.flashloan_intents_total.labels.state;
 
@@ -43,6 +44,13 @@ export class ExecutorMetrics {
 
   rejected(stage: RejectionStage): void {
     this.#metrics.add("flashloan_opportunities_rejected_total", { stage });
+  }
+
+  /** A block's opportunities were chosen from, in so long. */
+  selected({ outcome, gainWei }: Selection, seconds: number): void {
+    this.#metrics.add("flashloan_selections_total", { outcome });
+    this.#metrics.add("flashloan_selection_gain_ether_total", {}, etherOf(gainWei));
+    this.#metrics.observe("flashloan_selection_seconds", {}, seconds);
   }
 
   /** A transaction is on the wire, so long after its report came. */

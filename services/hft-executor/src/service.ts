@@ -32,6 +32,7 @@ import { gasAtRisk, isInFlight, type Intent } from "./intent.ts";
 import { isPublicKeyAccount } from "./known-keys.ts";
 import { ExecutorMetrics } from "./metrics.ts";
 import { RiskClient } from "./risk-client.ts";
+import { EngineSelector, greedySelector, type Selector } from "./selector.ts";
 
 const STATES: Record<ExecutionState, WireState> = {
   ACTIVE: WireState.EXECUTION_STATE_ACTIVE,
@@ -89,6 +90,18 @@ export async function createExecutorService(
     const ledgerClient = lifecycle.add("checkpoint client", client(config.EXECUTOR_CHECKPOINT_ADDRESS));
     const riskClient = lifecycle.add("risk client", client(config.EXECUTOR_RISK_ADDRESS));
     const predictorClient = lifecycle.add("predictor client", client(config.EXECUTOR_PREDICTOR_ADDRESS));
+    const engineAddress = config.EXECUTOR_QUANTUM_ADDRESS;
+    const observe = countRecoveries(context.metrics);
+    const deadlineMs = config.EXECUTOR_SELECTION_DEADLINE_MS;
+    const selector: Selector =
+      engineAddress === undefined
+        ? greedySelector
+        : new EngineSelector({
+            client: lifecycle.add("engine client", client(engineAddress)),
+            deadlineMs,
+            log,
+            observe,
+          });
     const changes = new Broadcast<Trade>();
 
     const onIntent = (intent: Intent): void => {
@@ -109,7 +122,8 @@ export async function createExecutorService(
     const executor = await Executor.recover({
       rpc,
       ledger: new IntentLedger(ledgerClient),
-      risk: new RiskClient(riskClient, countRecoveries(context.metrics)),
+      risk: new RiskClient(riskClient, observe),
+      selector,
       signer,
       clock,
       log,

@@ -428,6 +428,25 @@ export const METRICS = {
     services: ["hft-executor"],
     labels: { stage: ["risk", "simulation", "execution", "selection"] },
   },
+  flashloan_selections_total: {
+    kind: "counter",
+    help: "Blocks whose opportunities were chosen from, by who chose: the engine; or the greedy choice, since nobody else was asked, or since the engine was late, down, refused, answered what can't be, or chose worse",
+    services: ["hft-executor"],
+    labels: { outcome: ["greedy", "engine", "late", "down", "refused", "invalid", "worse"] },
+  },
+  flashloan_selection_gain_ether_total: {
+    kind: "counter",
+    help: "What the engine's choices are worth beyond the greedy ones, as the opportunities were found",
+    services: ["hft-executor"],
+    labels: {},
+  },
+  flashloan_selection_seconds: {
+    kind: "histogram",
+    help: "Time to choose among a block's opportunities",
+    services: ["hft-executor"],
+    labels: {},
+    buckets: SECONDS,
+  },
   flashloan_in_flight: {
     kind: "gauge",
     help: "Intents that are signed and not final",
@@ -542,6 +561,12 @@ export const SPANS = {
     help: "A block that showed opportunities, from its arrival to its report; other blocks leave no span",
     parents: [],
     attributes: ["flashloan.block", "flashloan.opportunities"],
+  },
+  "executor.select": {
+    service: "hft-executor",
+    help: "The choice among a block's opportunities",
+    parents: ["feed.block"],
+    attributes: ["flashloan.block", "flashloan.opportunities", "flashloan.selection", "flashloan.chosen"],
   },
   "executor.opportunity": {
     service: "hft-executor",
