@@ -234,7 +234,7 @@ async function decisions(): Promise<{ lines: string[]; ok: boolean }> {
     "",
     "Problems come from the committed generator (`tests/decisions`): programs with one fault, popular faults many times over, right ones in several spellings; a quarter of the tests may demand what a faulty program answers. No model sampled any of them. Each of these choices has 100 ms.",
     "",
-    "Blocks of the devnet are captured while the platform trades in them, with a rival, in a busy market: what is left over by both, at the end of each block. The synthetic market has 120 pools of every kind and nobody who trades its gaps away. What is selected within 5 ms is carried out on exact pool states, each trade resized on what those before left; only blocks in which something pays count. Greedy is what the executor does by itself (the best first, then what touches none of its pools); resized, it takes what still pays, whatever it touches.",
+    "Blocks of the devnet are captured while the platform trades in them, with a rival, in a busy market: what is left over by both, at the end of each block. The synthetic market has 120 pools of every kind and nobody who trades its gaps away. What is selected within 5 ms is carried out on exact pool states, each trade resized on what those before left; only blocks in which something pays count. Greedy is what the executor does by itself (the best first, then what touches none of its pools); resized, it takes what still pays, whatever it touches. Without sequels is what the executor does with an engine: two that share a pool are never both taken.",
     "",
     ...parts.flatMap(([title, measure, { means, against, provenShare, problems: count }]) => [
       `## ${title}`,

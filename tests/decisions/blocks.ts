@@ -20,7 +20,9 @@ export interface Snapshot {
 export interface BlockOutcome {
   readonly plans: number;
   readonly isProven: boolean;
-  readonly netWei: Readonly<Record<"engine" | "greedy" | "greedy, resized" | "one at a time", bigint>>;
+  readonly netWei: Readonly<
+    Record<"engine" | "engine, no sequels" | "greedy" | "greedy, resized" | "one at a time", bigint>
+  >;
 }
 
 /** A block's market, on which plans can be carried out and taken back. */
@@ -108,6 +110,7 @@ export function* selectInBlocks(snapshots: Iterable<Snapshot>, budget: Budget, r
       isProven: selection.provenOptimal,
       netWei: {
         engine: block.execute(selection.chosen).netWei,
+        "engine, no sequels": block.execute(selectOpportunities(opportunities, [], room, budget).chosen).netWei,
         greedy: block.execute(greedily(opportunities, room)).netWei,
         "greedy, resized": block.execute(byNet, room.transactionsMax).netWei,
         "one at a time": block.execute(byNet.slice(0, 1)).netWei,
