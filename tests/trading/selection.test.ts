@@ -103,5 +103,43 @@ test("where one that was chosen is refused, the next best in its pools is tried"
     ({ id, pools }) => id !== best?.id && pools.some((pool) => best?.pools.includes(pool)),
   );
   expect(traded).toEqual([second?.netWei, instead?.[0]?.netWei]);
-  expect(run.observed.rejections[0]).toBe("risk:max_loan");
+  await run.observed.until(() => run.observed.rejections.includes("risk:max_loan"), "the best is refused");
+});
+
+test("what is left of a gap is traded after the trade that takes most of it, in the same block and at the size that was foreseen", async () => {
+  const run = await start(({ sequels }) => [sequels[0]?.first ?? "", sequels[0]?.second ?? ""]);
+  const { devnet, observed } = run;
+  await devnet.swap(devnet.pair(0, "WETH", "LINK"), devnet.token("WETH"), 8n * ETHER);
+  await devnet.mine();
+  const inState = (state: string): Trade[] => observed.trades.filter((trade) => trade.state === state);
+  await observed.until(() => inState("SUBMITTED").length === 2, "two trades are on the wire");
+  const [sequel] = observed.reports.find(({ sequels }) => sequels.length > 0)?.sequels ?? [];
+  const [first, second] = inState("SIGNED");
+  expect([first?.predictedNetWei, second?.predictedNetWei]).toEqual([
+    run.questions[0]?.opportunities[0]?.netWei,
+    sequel?.opportunity?.netWei,
+  ]);
+  await devnet.mine();
+  await devnet.mine();
+  await observed.until(() => inState("SETTLED").length === 2, "both trades settle");
+  const settled = inState("SETTLED").toSorted((a, b) => Number((a.nonce ?? 0n) - (b.nonce ?? 0n)));
+  expect(new Set(settled.map(({ blockNumber }) => blockNumber)).size).toBe(1);
+  // To the wei, before gas: the second was sized on the state that the first left.
+  expect(settled.map(({ grossWei }) => grossWei)).toEqual(settled.map(({ predictedGrossWei }) => predictedGrossWei));
+  expect(settled[1]?.predictedGrossWei).toBe(sequel?.opportunity?.grossWei);
+  expect(await outcomes(run)).toEqual({ engine: 1 });
+  expect(observed.rejections.filter((reason) => reason !== "pool_in_flight")).toEqual([]);
+});
+
+test("where the first is refused, its sequel is not traded in its stead but what the block shows", async () => {
+  const limits = { RISK_MAX_LOAN_WEI: String(4n * ETHER) };
+  const run = await start(({ sequels }) => [sequels[0]?.first ?? "", sequels[0]?.second ?? ""], limits);
+  const { devnet, observed, questions } = run;
+  await devnet.swap(devnet.pair(0, "WETH", "LINK"), devnet.token("WETH"), 8n * ETHER);
+  await devnet.mine();
+  await observed.until(() => observed.trades.some(({ state }) => state === "SUBMITTED"), "a trade is on the wire");
+  const [refused, next] = questions[0]?.opportunities ?? [];
+  expect(questions[0]?.sequels[0]?.first).toBe(refused?.id);
+  await observed.until(() => observed.rejections.includes("risk:max_loan"), "the first is refused");
+  expect(observed.trades.find(({ state }) => state === "SIGNED")?.predictedNetWei).toBe(next?.netWei);
 });

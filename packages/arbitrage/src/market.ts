@@ -54,6 +54,8 @@ export type Market = {
   readonly setLenders: (lenders: Lenders) => void;
   /** Plans for the cycles through at least one of the pools. */
   readonly searchFrom: (changed: Iterable<PoolId>, prices: SearchPrices) => SearchResult;
+  /** A plan's cycle, planned anew on the pools as they are now; undefined when it can't be traded or doesn't pay. */
+  readonly planAgain: (plan: Plan, prices: SearchPrices) => Plan | undefined;
   /** Plans for every cycle. */
   readonly scanAll: (prices: SearchPrices) => SearchResult;
   readonly poolCount: number;
@@ -234,10 +236,23 @@ export function createMarket(options: MarketOptions): Market {
     });
   };
 
+  const planAgain = ({ hops }: Plan, prices: SearchPrices): Plan | undefined => {
+    const edges: number[] = [];
+    for (const { poolId, indexIn, indexOut } of hops) {
+      const ofPool = graph.edgesOfPool[graph.poolNumber(poolId) ?? -1] ?? [];
+      const edge = ofPool.find((each) => graph.edgeIndexIn[each] === indexIn && graph.edgeIndexOut[each] === indexOut);
+      if (edge === undefined) return undefined;
+      edges.push(edge);
+    }
+    const verdict = attemptPlan(edges, prices);
+    return "plan" in verdict ? verdict.plan : undefined;
+  };
+
   return {
     upsert,
     get,
     searchFrom,
+    planAgain,
     scanAll,
     quarantine,
     remove: (id) => {

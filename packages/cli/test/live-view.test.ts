@@ -77,6 +77,7 @@ test("the view shows the block, why nothing was traded, each trade's parts and t
     },
     etherUsd: 3_000,
     traceparent: "",
+    sequels: [],
     latencyUs: 2_500n,
   });
   takeTrade(state, trade("1", "SETTLED", 10n ** 18n, 41n));

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { encodeExecute, type ExecuteCall } from "@flashloan/contracts/encode";
+import { encodeExecute } from "@flashloan/contracts/encode";
 import { getHead, getNonce, type Header } from "@flashloan/evm/chain";
 import type { Hex } from "@flashloan/evm/hex";
 import type { JsonRpc } from "@flashloan/evm/json-rpc";
@@ -21,7 +21,7 @@ import { Lane } from "./lane.ts";
 import type { ExecutorMetrics, RejectionStage } from "./metrics.ts";
 import type { PlanFacts, RiskClient, Stage } from "./risk-client.ts";
 import { riskHistory } from "./risk-history.ts";
-import { hopsOf, poolsOf } from "./selection.ts";
+import { asFound, hopsOf, poolsOf, type Choice } from "./selection.ts";
 import type { Selector } from "./selector.ts";
 import { simulate, type Simulation } from "./simulation.ts";
 
@@ -316,42 +316,58 @@ export class Executor {
   async #consider(pending: ArrivedReport): Promise<void> {
     const { report } = pending;
     const taken = new Set([...this.lane.open].flatMap((intent) => intent.plan?.pools ?? []));
-    for (const opportunity of await this.#inOrder(report, taken)) {
+    /** What has been signed of this block, by opportunity. */
+    const signed = new Map<string, { readonly data: Hex; readonly pools: readonly string[] }>();
+    for (const { id, opportunity, after } of await this.#inOrder(report, taken)) {
       if (this.#stopped || this.#pendingReport) return;
+      const before = after === undefined ? undefined : signed.get(after);
+      // Its opportunity is used up; or what it comes after was refused, and the opportunity is tried as it was found.
+      if (signed.has(id) || (after !== undefined && !before)) continue;
       const pools = poolsOf(opportunity);
-      const rejection = this.#unavailable(pools, taken);
+      const rejection = this.#unavailable(
+        pools.filter((pool) => !before?.pools.includes(pool)),
+        taken,
+      );
       if (rejection) {
-        this.#reject(opportunity, rejection);
+        if (!before) this.#reject(opportunity, rejection);
         continue;
       }
       const intentId = intentIdOf(report.blockHash, opportunity);
       if (this.lane.intents.has(intentId)) continue;
-      if (await this.#pursueInSpan(intentId, pending, opportunity)) for (const pool of pools) taken.add(pool);
+      const calls = before ? [...signed.values()].map(({ data }) => data) : [];
+      const data = await this.#pursueInSpan(intentId, pending, opportunity, calls);
+      if (data === undefined) continue;
+      signed.set(id, { data, pools });
+      for (const pool of pools) taken.add(pool);
     }
   }
 
   /**
-   * A block's opportunities in the order in which they are tried: those that were chosen, then the others, best first, for
-   * when one that was chosen is refused.
+   * A block's trades in the order in which they are tried: what was chosen, then every opportunity as it was found, best
+   * first, for when what was chosen is refused.
    */
-  async #inOrder(report: BlockReport, taken: ReadonlySet<string>): Promise<readonly Opportunity[]> {
+  async #inOrder(report: BlockReport, taken: ReadonlySet<string>): Promise<readonly Choice[]> {
     const { selector, tracing, metrics, clock, settings } = this.#d;
     const { opportunities, blockHash } = report;
     const offered = opportunities.filter(
       (opportunity) =>
         !this.#unavailable(poolsOf(opportunity), taken) && !this.lane.intents.has(intentIdOf(blockHash, opportunity)),
     );
-    if (offered.length === 0) return opportunities;
+    const found = opportunities.map(asFound);
+    if (offered.length === 0) return found;
+    const ids = new Set(offered.map(({ id }) => id));
+    const sequels = report.sequels.filter(({ first, second }) => ids.has(first) && ids.has(second));
     const room = { transactionsMax: settings.inFlightMax - this.lane.open.size, gasMax: this.#blockGasMax };
     const attributes = { "flashloan.block": Number(report.blockNumber), "flashloan.opportunities": offered.length };
     const { chosen } = await tracing.span("executor.select", attributes, async (annotate) => {
       const startedMs = clock.monotonic();
-      const selection = await selector.select(offered, room);
+      const selection = await selector.select({ opportunities: offered, sequels }, room);
       metrics.selected(selection, (clock.monotonic() - startedMs) / 1_000);
       annotate({ "flashloan.selection": selection.outcome, "flashloan.chosen": selection.chosen.length });
       return selection;
     });
-    return [...chosen, ...opportunities.filter((opportunity) => !chosen.includes(opportunity))];
+    const asChosen = new Set(chosen.map(({ opportunity }) => opportunity));
+    return [...chosen, ...found.filter(({ opportunity }) => !asChosen.has(opportunity))];
   }
 
   /** Why nothing new may be taken now, or why not through these pools. */
@@ -363,20 +379,33 @@ export class Executor {
     return pools.some((pool) => taken.has(pool)) ? { stage: "selection", reason: "pool_in_flight" } : undefined;
   }
 
-  /** False when the opportunity ended before it was signed. */
-  #pursueInSpan(intentId: Hex, pending: ArrivedReport, opportunity: Opportunity): Promise<boolean> {
+  /**
+   * @param before calls that are on their way and go before it
+   * @returns its call; undefined when it ended before it was signed
+   */
+  #pursueInSpan(
+    intentId: Hex,
+    pending: ArrivedReport,
+    opportunity: Opportunity,
+    before: readonly Hex[],
+  ): Promise<Hex | undefined> {
     const attributes = { "flashloan.intent_id": intentId, "flashloan.block": Number(pending.report.blockNumber) };
     return this.#d.tracing.span("executor.opportunity", attributes, async (annotate) => {
-      const rejection = await this.#pursue(intentId, pending, opportunity);
-      if (!rejection) return true;
-      annotate({ "flashloan.refusal": rejection.reason });
-      this.#reject(opportunity, rejection);
-      return false;
+      const data = await this.#pursue(intentId, pending, opportunity, before);
+      if (typeof data === "string") return data;
+      annotate({ "flashloan.refusal": data.reason });
+      this.#reject(opportunity, data);
+      return undefined;
     });
   }
 
-  /** Carries one opportunity from DETECTED to SUBMITTED; returns why it ended before it was signed. */
-  async #pursue(intentId: Hex, pending: ArrivedReport, opportunity: Opportunity): Promise<Rejection | undefined> {
+  /** Carries one opportunity from DETECTED to SUBMITTED; returns its call, or why it ended before it was signed. */
+  async #pursue(
+    intentId: Hex,
+    pending: ArrivedReport,
+    opportunity: Opportunity,
+    before: readonly Hex[],
+  ): Promise<Hex | Rejection> {
     const { report, arrivedMs } = pending;
     const { settings, clock, metrics } = this.#d;
     const { bidPolicy, accounts } = settings;
@@ -390,7 +419,8 @@ export class Executor {
     const lastBlock = Number(report.blockNumber) + bidPolicy.validBlocks;
     const terms = { intentId, weth: accounts.weth, lastBlock: BigInt(lastBlock), minProfitWei: 0n, coinbaseBps: 0 };
     const call = buildCall(opportunity, terms);
-    const simulation = await this.#simulate(intentId, report, call);
+    const data = encodeExecute(call);
+    const simulation = await this.#simulate(intentId, report, data, before);
     if (!simulation.ok) return { stage: "simulation", reason: `simulation:${simulation.reason}` };
     const { executed, gasUsed } = simulation;
     const { profitWei, premiumWei } = executed;
@@ -415,7 +445,7 @@ export class Executor {
     if (this.#mode === "PAPER") {
       const result = { grossWei: profitWei + premiumWei, premiumWei, gasWei, netWei: profitWei - gasWei };
       await this.lane.append(intent, [...prelude, { state: "PAPER", payload: result }]);
-      return undefined;
+      return data;
     }
     await this.lane.execute(intent, prelude, {
       call: { ...call, minProfitWei: late.minProfitWei },
@@ -423,7 +453,7 @@ export class Executor {
       lastBlock,
       onWire: () => metrics.submitted((clock.monotonic() - arrivedMs) / 1_000),
     });
-    return undefined;
+    return data;
   }
 
   /** Asks the risk manager; returns the first rule that the plan breaks. */
@@ -432,12 +462,13 @@ export class Executor {
     return refusal && { stage: "risk", reason: `risk:${refusal.rule}` };
   }
 
-  #simulate(intentId: Hex, report: BlockReport, call: ExecuteCall): Promise<Simulation> {
+  #simulate(intentId: Hex, report: BlockReport, data: Hex, before: readonly Hex[]): Promise<Simulation> {
     const { settings, rpc, signer, tracing } = this.#d;
     const request = {
       from: signer.address,
       to: settings.accounts.contract,
-      data: encodeExecute(call),
+      data,
+      before,
       blockNumber: Number(report.blockNumber),
       timestampS: Number(report.timestampS) + settings.blockTimeS,
       baseFeeWei: BigInt(report.nextBaseFeeWei),

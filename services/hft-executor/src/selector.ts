@@ -1,4 +1,3 @@
-import type { Opportunity } from "@flashloan/proto/predictor/v1/predictor";
 import {
   QuantumEngineServiceService as Quantum,
   type SelectOpportunitiesRequest,
@@ -10,14 +9,14 @@ import { toFlashloanError, type FlashloanError } from "@flashloan/shared/errors"
 import type { Logger } from "@flashloan/shared/log";
 import type { RpcClient, RpcMethod } from "@flashloan/shared/rpc-client";
 import type { METRICS } from "@flashloan/shared/telemetry/declarations";
-import { netWeiOf, readSelection, selectGreedily, type Room } from "./selection.ts";
+import { netWeiOf, poolsOf, readSelection, selectGreedily, type Choice, type Offer, type Room } from "./selection.ts";
 
 /** Who chose: the engine, or the greedy choice since nobody else was asked (greedy) or for the reason that it says. */
 export type SelectionOutcome = (typeof METRICS.flashloan_selections_total.labels.outcome)[number];
 
-/** Which opportunities of a block to execute, the first first. */
+/** What to trade in a block, the first first. */
 export interface Selection {
-  readonly chosen: readonly Opportunity[];
+  readonly chosen: readonly Choice[];
   readonly outcome: SelectionOutcome;
   /** What it is worth beyond the greedy choice, as the opportunities were found. */
   readonly gainWei: bigint;
@@ -25,13 +24,12 @@ export interface Selection {
 
 /** Chooses among a block's opportunities. Never throws: whatever fails, there is a choice. */
 export interface Selector {
-  /** @param offered what may be taken now, best first; their pools are free */
-  select(offered: readonly Opportunity[], room: Room): Promise<Selection>;
+  select(offer: Offer, room: Room): Promise<Selection>;
 }
 
 /** The built-in choice. */
 export const greedySelector: Selector = {
-  select: async (offered, room) => ({ chosen: selectGreedily(offered, room), outcome: "greedy", gainWei: 0n }),
+  select: async (offer, room) => ({ chosen: selectGreedily(offer, room), outcome: "greedy", gainWei: 0n }),
 };
 
 /** So many questions in a row without an answer, and it is not asked for a while: each costs its deadline. */
@@ -80,25 +78,25 @@ export class EngineSelector implements Selector {
     options.client.isConnected();
   }
 
-  async select(offered: readonly Opportunity[], room: Room): Promise<Selection> {
-    const greedy = await greedySelector.select(offered, room);
-    if (offered.length < 2 || room.transactionsMax < 1) return greedy;
-    const { chosen, outcome, reason } = await this.#ask(offered, room);
+  async select(offer: Offer, room: Room): Promise<Selection> {
+    const greedy = await greedySelector.select(offer, room);
+    if (offer.opportunities.length < 2 || room.transactionsMax < 1) return greedy;
+    const { chosen, outcome, reason } = await this.#ask(offer, room);
     const gainWei = netWeiOf(chosen) - netWeiOf(greedy.chosen);
     if (outcome === "engine" && gainWei < 0n) return this.#told({ ...greedy, outcome: "worse" }, `${gainWei} wei`);
     return this.#told(outcome === "engine" ? { chosen, outcome, gainWei } : { ...greedy, outcome }, reason);
   }
 
   async #ask(
-    offered: readonly Opportunity[],
+    offer: Offer,
     room: Room,
-  ): Promise<{ chosen: readonly Opportunity[]; outcome: SelectionOutcome; reason?: string }> {
+  ): Promise<{ chosen: readonly Choice[]; outcome: SelectionOutcome; reason?: string }> {
     const { client, deadlineMs } = this.#options;
     if (!client.isConnected()) return { chosen: [], outcome: "down", reason: "not connected" };
-    const question = questionOf(offered, room, Math.floor(deadlineMs * ENGINE_SHARE));
+    const question = questionOf(offer, room, Math.floor(deadlineMs * ENGINE_SHARE));
     try {
       const answer = await this.#breaker.run((signal) => client.unary(SELECT, question, { deadlineMs, signal }));
-      const read = "fault" in answer ? answer : readSelection(answer.chosen, offered, room);
+      const read = "fault" in answer ? answer : readSelection(answer.chosen, offer, room);
       return "fault" in read
         ? { chosen: [], outcome: "invalid", reason: read.fault }
         : { chosen: read, outcome: "engine" };
@@ -126,18 +124,17 @@ function outcomeOf({ code }: FlashloanError): SelectionOutcome {
   return code === "service_unavailable" || code === "circuit_open" ? "down" : "refused";
 }
 
-function questionOf(offered: readonly Opportunity[], room: Room, deadlineMs: number): SelectOpportunitiesRequest {
+function questionOf({ opportunities, sequels }: Offer, room: Room, deadlineMs: number): SelectOpportunitiesRequest {
   return {
-    opportunities: offered.map(({ id, netWei, gasUnits, loan, hops, conversion }) => ({
-      id,
-      netWei,
-      pools: [...new Set([...hops, ...conversion].map(({ poolId }) => poolId))],
-      gas: gasUnits,
-      loanSource: `${loan?.source ?? ""}:${loan?.token ?? ""}`,
-      loanAmount: loan?.amount ?? "0",
+    opportunities: opportunities.map((opportunity) => ({
+      id: opportunity.id,
+      netWei: opportunity.netWei,
+      pools: [...new Set(poolsOf(opportunity))],
+      gas: opportunity.gasUnits,
+      loanSource: `${opportunity.loan?.source ?? ""}:${opportunity.loan?.token ?? ""}`,
+      loanAmount: opportunity.loan?.amount ?? "0",
     })),
-    // A plan's amounts are for the block as it is: nothing can be taken on the state that another one leaves.
-    sequels: [],
+    sequels: sequels.map(({ first, second, opportunity }) => ({ first, second, netWei: opportunity?.netWei ?? "0" })),
     // Each transaction repays its loan before the next one borrows: together they need no more liquidity than alone.
     room: { transactionsMax: room.transactionsMax, gasMax: room.gasMax, liquidity: {}, riskAversion: 0 },
     budget: { deadlineMs, seed: SEED },

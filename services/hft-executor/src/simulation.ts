@@ -34,6 +34,8 @@ export interface SimulationRequest {
   readonly from: Hex;
   readonly to: Hex;
   readonly data: Hex;
+  /** Calls of the same kind that go before it, in the same block. */
+  readonly before: readonly Hex[];
   readonly blockNumber: number;
   /** Timestamp of the block that the call would be in; pairs write more storage when the clock moves. */
   readonly timestampS: number;
@@ -42,26 +44,30 @@ export interface SimulationRequest {
 
 /** Runs a call by eth_simulateV1 as it would run in the next block; a revert is a result, not an error. */
 export async function simulate(rpc: JsonRpc, request: SimulationRequest): Promise<Simulation> {
-  const { from, to, data } = request;
+  const { from, to, data, before } = request;
   const blockOverrides = {
     number: toQuantity(request.blockNumber + 1),
     time: toQuantity(request.timestampS),
     baseFeePerGas: toQuantity(request.baseFeeWei),
   };
-  const call = {
+  const calls = [...before, data].map((input) => ({
     from,
     to,
-    input: data,
-    gas: toQuantity(GAS_CAP),
+    input,
+    // Together they must fit into one block.
+    gas: toQuantity(GAS_CAP / BigInt(before.length + 1)),
     maxFeePerGas: toQuantity(request.baseFeeWei),
     maxPriorityFeePerGas: "0x0",
-  };
+  }));
   const parameters = [
-    { blockStateCalls: [{ blockOverrides, calls: [call] }], validation: false },
+    { blockStateCalls: [{ blockOverrides, calls }], validation: false },
     toQuantity(request.blockNumber),
   ];
   const [block] = await rpc.request("eth_simulateV1", parameters, resultSchema, DEADLINE_MS);
-  const result = block?.calls[0];
+  const results = block?.calls ?? [];
+  const result = results[before.length];
+  if (results.slice(0, before.length).some(({ status }) => status !== 1))
+    return { ok: false, reason: "one_before_it_reverted" };
   if (!result) return { ok: false, reason: "no_result" };
   if (result.status !== 1) return { ok: false, reason: revertReason(result.error?.data ?? result.returnData) };
   const executed = result.logs

@@ -1,4 +1,4 @@
-import type { Hop, Opportunity } from "@flashloan/proto/predictor/v1/predictor";
+import type { Hop, Opportunity, Sequel } from "@flashloan/proto/predictor/v1/predictor";
 
 /** An opportunity that is worth so many wei and swaps in these pools. */
 export function offer(id: string, netWei: number, pools: readonly string[], gasUnits = 100): Opportunity {
@@ -26,4 +26,10 @@ export function offer(id: string, netWei: number, pools: readonly string[], gasU
     netWei: String(netWei),
     loanValueWei: "7",
   };
+}
+
+/** What the second is still worth after the first, and where it swaps then. */
+export function sequel(first: Opportunity, second: Opportunity, netWei: number, pools: readonly string[]): Sequel {
+  const opportunity = offer(`${second.id} after ${first.id}`, netWei, pools);
+  return { first: first.id, second: second.id, opportunity };
 }

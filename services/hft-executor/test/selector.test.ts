@@ -14,14 +14,15 @@ import { Lifecycle } from "@flashloan/shared/lifecycle";
 import { RpcClient } from "@flashloan/shared/rpc-client";
 import { startRpcServer, unary, type RpcServer } from "@flashloan/shared/rpc-server";
 import { EngineSelector, greedySelector, type Selection } from "../src/selector.ts";
-import { offer } from "./opportunities.ts";
+import { offer, sequel } from "./opportunities.ts";
 
 // An engine on a real port that answers as each test says.
 type Answer = (question: SelectOpportunitiesRequest, signal: AbortSignal) => Promise<readonly string[]>;
 
 const ROOM = { transactionsMax: 3, gasMax: 1_000n };
 /** The best excludes two that are worth more together. */
-const OFFERED = [offer("best", 10, ["p", "q"]), offer("left", 8, ["p"]), offer("right", 7, ["q", "r"])];
+const [BEST, LEFT, RIGHT] = [offer("best", 10, ["p", "q"]), offer("left", 8, ["p"]), offer("right", 7, ["q", "r"])];
+const OFFER = { opportunities: [BEST, LEFT, RIGHT], sequels: [sequel(BEST, RIGHT, 6, ["q", "r"])] };
 const LEFT_AND_RIGHT = async (): Promise<string[]> => ["left", "right"];
 /** Long enough for an engine that answers; what is late is waited for. */
 const DEADLINE_MS = 2_000;
@@ -58,7 +59,7 @@ async function selectorAt(address: string, deadlineMs = DEADLINE_MS) {
   const { log } = testContext("hft-executor");
   const selector = new EngineSelector({ client, deadlineMs, log, observe: (event) => events.push(event) });
   const connected = (): Promise<void> => expect.poll(() => client.isConnected(), { timeout: 10_000 }).toBe(true);
-  const select = async (): Promise<string> => said(await selector.select(OFFERED, ROOM));
+  const select = async (): Promise<string> => said(await selector.select(OFFER, ROOM));
   return { selector, events, connected, select };
 }
 
@@ -76,7 +77,7 @@ test("the engine is asked with all that it must know, and its choice is taken in
   lifecycle.onStop("engine", () => server.stop());
   const { selector, connected } = await selectorAt(server.address);
   await connected();
-  const selection = await selector.select(OFFERED, ROOM);
+  const selection = await selector.select(OFFER, ROOM);
   expect([said(selection), selection.gainWei]).toEqual(["engine: right left", 5n]);
   expect(questions).toHaveLength(1);
   expect(questions[0]).toMatchObject({
@@ -85,9 +86,23 @@ test("the engine is asked with all that it must know, and its choice is taken in
       { id: "left", pools: ["p"] },
       { id: "right", pools: ["q", "r"] },
     ],
+    sequels: [{ first: "best", second: "right", netWei: "6" }],
     room: { transactionsMax: 3, gasMax: 1_000n },
     budget: { deadlineMs: 1_200 },
   });
+});
+
+test("what is worth more after another one is traded after it, at its size then", async () => {
+  const server = await serve(async () => ["best", "right"]);
+  lifecycle.onStop("engine", () => server.stop());
+  const { selector, connected } = await selectorAt(server.address);
+  await connected();
+  const selection = await selector.select(OFFER, ROOM);
+  expect([selection.outcome, selection.gainWei]).toEqual(["engine", 6n]);
+  expect(selection.chosen).toEqual([
+    { id: "best", opportunity: BEST },
+    { id: "right", opportunity: OFFER.sequels[0]?.opportunity, after: "best" },
+  ]);
 });
 
 test("it is not asked where there is nothing to choose", async () => {
@@ -95,9 +110,9 @@ test("it is not asked where there is nothing to choose", async () => {
   lifecycle.onStop("engine", () => server.stop());
   const { selector, connected } = await selectorAt(server.address);
   await connected();
-  expect(said(await selector.select(OFFERED.slice(0, 1), ROOM))).toBe("greedy: best");
-  expect(said(await selector.select(OFFERED, { ...ROOM, transactionsMax: 0 }))).toBe("greedy: ");
-  expect(said(await greedySelector.select(OFFERED, ROOM))).toBe("greedy: best");
+  expect(said(await selector.select({ opportunities: [BEST], sequels: [] }, ROOM))).toBe("greedy: best");
+  expect(said(await selector.select(OFFER, { ...ROOM, transactionsMax: 0 }))).toBe("greedy: ");
+  expect(said(await greedySelector.select(OFFER, ROOM))).toBe("greedy: best");
 });
 
 test("one that is late is not waited for longer than its deadline, and is told that nobody wants the answer", async () => {

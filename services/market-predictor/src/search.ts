@@ -1,6 +1,7 @@
 import type { Lenders } from "@flashloan/arbitrage/lender";
-import { createMarket } from "@flashloan/arbitrage/market";
+import { createMarket, type SearchPrices } from "@flashloan/arbitrage/market";
 import type { Hop as PlanHop, LenderKind, Plan } from "@flashloan/arbitrage/plan";
+import { findSequels, type Sequel } from "@flashloan/arbitrage/sequels";
 import type { Address, Pool, PoolId } from "@flashloan/amm/pool";
 import type { Hop, Opportunity } from "@flashloan/proto/predictor/v1/predictor";
 
@@ -8,6 +9,8 @@ import type { Hop, Opportunity } from "@flashloan/proto/predictor/v1/predictor";
 export interface SearchOutcome {
   /** Best net profit first. */
   readonly plans: readonly Plan[];
+  /** What the best of them are still worth, one right after the other. */
+  readonly sequels: readonly Sequel[];
   /** Pools on the routes of the plans. */
   readonly pools: readonly PoolId[];
   readonly cyclesExamined: number;
@@ -23,6 +26,9 @@ export interface SearchPricing {
   /** Blocks for which a call is valid: the fee cap covers the base fee's rise over them. */
   readonly validBlocks: number;
 }
+
+/** Sequels are looked for among so many of the best plans: they are planned pair by pair. */
+const SEQUEL_PLANS_MAX = 8;
 
 /** Every kind of lender, by the names that plans bear. */
 export const LENDER_KINDS = [
@@ -73,21 +79,24 @@ export class Search {
 
   /** Cycles through at least one of the pools, at the next block's base fee. */
   searchFrom(ids: Iterable<PoolId>, nextBaseFeeWei: bigint): SearchOutcome {
-    const { priorityFeeWei, validBlocks } = this.#pricing;
-    let cappedBaseFee = nextBaseFeeWei;
-    for (let block = 1; block < validBlocks; block++) cappedBaseFee = (cappedBaseFee * 9n) / 8n + 1n;
-    const { plans, stats } = this.#market.searchFrom(ids, {
-      gasPriceWei: nextBaseFeeWei + priorityFeeWei,
-      maxFeePerGasWei: cappedBaseFee + priorityFeeWei,
-    });
+    const prices = this.#pricesAt(nextBaseFeeWei);
+    const { plans, stats } = this.#market.searchFrom(ids, prices);
     return {
       plans,
+      sequels: findSequels(this.#market, plans.slice(0, SEQUEL_PLANS_MAX), prices),
       pools: [...new Set(plans.flatMap((plan) => plan.hops.map((hop) => hop.poolId)))],
       cyclesExamined: stats.cyclesExamined,
       grossPositive: stats.grossPositive,
       netPositive: stats.netPositive,
       rejections: stats.rejected,
     };
+  }
+
+  #pricesAt(nextBaseFeeWei: bigint): SearchPrices {
+    const { priorityFeeWei, validBlocks } = this.#pricing;
+    let cappedBaseFee = nextBaseFeeWei;
+    for (let block = 1; block < validBlocks; block++) cappedBaseFee = (cappedBaseFee * 9n) / 8n + 1n;
+    return { gasPriceWei: nextBaseFeeWei + priorityFeeWei, maxFeePerGasWei: cappedBaseFee + priorityFeeWei };
   }
 
   /** A plan as it goes on the wire. */

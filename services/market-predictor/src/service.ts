@@ -8,6 +8,7 @@ import { descriptorFile } from "@flashloan/proto/descriptor";
 import { getChainId } from "@flashloan/evm/chain";
 import { connect } from "@flashloan/evm/json-rpc";
 import type { Address, PoolId } from "@flashloan/amm/pool";
+import type { Plan } from "@flashloan/arbitrage/plan";
 import { Broadcast } from "@flashloan/shared/broadcast";
 import { FlashloanError } from "@flashloan/shared/errors";
 import { Lifecycle } from "@flashloan/shared/lifecycle";
@@ -88,8 +89,7 @@ export async function createMarketPredictorService(config: PredictorConfig, cont
         context,
         async function* (request, signal) {
           const max = request.opportunitiesMax || OPPORTUNITIES_DEFAULT;
-          for await (const report of reports.listen(signal))
-            yield { report: { ...report, opportunities: report.opportunities.slice(0, max) } };
+          for await (const report of reports.listen(signal)) yield { report: bestOf(report, max) };
         },
       ),
       getStatus: unary(z.object({}), context, async () => ({
@@ -183,8 +183,21 @@ function reportFeed(
   metrics.countFrom("flashloan_cycles_total", { profit: "net" }, () => totals.netPositive);
 }
 
+/** The report with so many opportunities at most, and the sequels among them. */
+function bestOf(report: BlockReport, opportunitiesMax: number): BlockReport {
+  const opportunities = report.opportunities.slice(0, opportunitiesMax);
+  const ids = new Set(opportunities.map(({ id }) => id));
+  return {
+    ...report,
+    opportunities,
+    sequels: report.sequels.filter(({ first, second }) => ids.has(first) && ids.has(second)),
+  };
+}
+
 function toWire(report: FeedReport, search: Search, etherDollars: number): BlockReport {
   const { header, outcome } = report;
+  const plans = outcome.plans.slice(0, OPPORTUNITIES_MAX);
+  const idOf = (plan: Plan): string => `${header.number}-${plans.indexOf(plan)}`;
   return {
     blockNumber: BigInt(header.number),
     blockHash: header.hash,
@@ -193,9 +206,15 @@ function toWire(report: FeedReport, search: Search, etherDollars: number): Block
     nextBaseFeeWei: report.nextBaseFeeWei.toString(),
     poolsWatched: report.poolsWatched,
     poolsQuarantined: report.poolsQuarantined,
-    opportunities: outcome.plans
-      .slice(0, OPPORTUNITIES_MAX)
-      .map((plan, index) => search.toOpportunity(plan, `${header.number}-${index}`)),
+    opportunities: plans.map((plan) => search.toOpportunity(plan, idOf(plan))),
+    sequels: outcome.sequels.map(({ first, second, plan }) => {
+      const [firstId, secondId] = [idOf(first), idOf(second)];
+      return {
+        first: firstId,
+        second: secondId,
+        opportunity: search.toOpportunity(plan, `${secondId} after ${firstId}`),
+      };
+    }),
     stats: {
       cyclesExamined: outcome.cyclesExamined,
       grossPositive: outcome.grossPositive,

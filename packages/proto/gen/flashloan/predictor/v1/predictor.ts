@@ -52,6 +52,18 @@ export interface BlockReport {
   latencyUs: bigint;
   /** W3C trace context of the block; empty when it is not traced. */
   traceparent: string;
+  /** What opportunities that share a pool are still worth, one right after the other; of the best of them. */
+  sequels: Sequel[];
+}
+
+/** Two opportunities that share a pool, one right after the other. */
+export interface Sequel {
+  /** The id of the earlier. */
+  first: string;
+  /** The id of the later. */
+  second: string;
+  /** The later's route, sized on the state that the earlier leaves. */
+  opportunity?: Opportunity | undefined;
 }
 
 /** What a search looked at. */
@@ -300,6 +312,7 @@ function createBaseBlockReport(): BlockReport {
     etherUsd: 0,
     latencyUs: 0n,
     traceparent: "",
+    sequels: [],
   };
 }
 
@@ -349,6 +362,9 @@ export const BlockReport: MessageFns<BlockReport> = {
     }
     if (message.traceparent !== "") {
       writer.uint32(98).string(message.traceparent);
+    }
+    for (const v of message.sequels) {
+      Sequel.encode(v!, writer.uint32(106).fork()).join();
     }
     return writer;
   },
@@ -460,6 +476,82 @@ export const BlockReport: MessageFns<BlockReport> = {
             }
 
             message.traceparent = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.sequels.push(Sequel.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSequel(): Sequel {
+  return { first: "", second: "", opportunity: undefined };
+}
+
+export const Sequel: MessageFns<Sequel> = {
+  encode(message: Sequel, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.first !== "") {
+      writer.uint32(10).string(message.first);
+    }
+    if (message.second !== "") {
+      writer.uint32(18).string(message.second);
+    }
+    if (message.opportunity !== undefined) {
+      Opportunity.encode(message.opportunity, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Sequel {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSequel();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.first = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.second = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.opportunity = Opportunity.decode(reader, reader.uint32());
             continue;
           }
         }
