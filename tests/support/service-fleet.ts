@@ -94,6 +94,7 @@ export class ServiceFleet implements Running {
       EXECUTOR_DEVNET_GENESIS_HASH: devnet.deployment.genesisHash,
       EXECUTOR_PREDICTOR_ADDRESS: this.addressOf("market-predictor"),
       EXECUTOR_RISK_ADDRESS: this.addressOf("risk-manager"),
+      EXECUTOR_QUANTUM_ADDRESS: this.addressOf("quantum-engine"),
       EXECUTOR_CHECKPOINT_ADDRESS: this.addressOf("checkpoint"),
       ...this.#environment,
     });

@@ -30,15 +30,21 @@ beforeAll(async () => {
     await ServiceFleet.open({
       OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint,
       OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
-      EXECUTOR_OPPORTUNITIES_MAX: "1",
+      // Two to choose between, of which one can be had.
+      EXECUTOR_OPPORTUNITIES_MAX: "2",
+      EXECUTOR_IN_FLIGHT_MAX: "1",
+      EXECUTOR_SELECTION_DEADLINE_MS: "1000",
     }),
   );
   await fleet.migrate();
-  for (const service of SERVICES) fleet.start(service);
-  const ready = SERVICES.map((service) =>
-    fleet.processOf(service).waitFor(({ event }) => event === "ready", DEADLINE_MS),
-  );
-  await Promise.all(ready);
+  const ready = (service: ServiceName) =>
+    fleet.processOf(service).waitFor(({ event }) => event === "ready", DEADLINE_MS);
+  // The executor connects to an engine that is there.
+  fleet.start("quantum-engine");
+  await ready("quantum-engine");
+  const others = SERVICES.filter((service) => service !== "quantum-engine");
+  for (const service of others) fleet.start(service);
+  await Promise.all(others.map(ready));
   executor = lifecycle.add("executor client", new RpcClient(fleet.addressOf("hft-executor")));
   risk = lifecycle.add("risk client", new RpcClient(fleet.addressOf("risk-manager")));
 });
@@ -154,6 +160,7 @@ test("one trace from the block that showed the gap to the settled trade, through
     // Signed with all that led to it, submitted, included; and the end.
     ...Array.from({ length: 3 }, () => "ledger.append < executor.opportunity"),
     "ledger.append < executor.settle",
+    "quantum.answer < executor.select",
     ...Array.from({ length: 2 }, () => "risk.check < executor.opportunity"),
     ...Array.from({ length: 3 }, () => "risk.observe < executor.opportunity"),
     "risk.observe < executor.settle",

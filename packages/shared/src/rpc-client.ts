@@ -101,9 +101,19 @@ export class RpcClient implements Running {
     );
   }
 
-  /** Whether a connection stands now; begins one when there is none. A call would wait for it. */
-  isConnected(): boolean {
-    return this.#client.getChannel().getConnectivityState(true) === connectivityState.READY;
+  /** Whether a connection stands now. A call would wait for one. */
+  get isConnected(): boolean {
+    return this.#client.getChannel().getConnectivityState(false) === connectivityState.READY;
+  }
+
+  /** Connects now, and again whenever the connection is lost: without it, the next call does. */
+  keepConnected(): void {
+    const channel = this.#client.getChannel();
+    const state = channel.getConnectivityState(true);
+    if (state === connectivityState.SHUTDOWN) return;
+    channel.watchConnectivityState(state, Infinity, (error) => {
+      if (!error) this.keepConnected();
+    });
   }
 
   /** What the service says of itself (grpc.health.v1), or why it says nothing; never thrown. */

@@ -74,8 +74,7 @@ export class EngineSelector implements Selector {
     this.#options = options;
     const { observe = () => undefined } = options;
     this.#breaker = circuitBreaker({ operation: "rpc", observe, failuresMax: FAILURES_MAX, openMs: NOT_ASKED_MS });
-    // Connected by the time that the first block comes.
-    options.client.isConnected();
+    options.client.keepConnected();
   }
 
   async select(offer: Offer, room: Room): Promise<Selection> {
@@ -92,7 +91,7 @@ export class EngineSelector implements Selector {
     room: Room,
   ): Promise<{ chosen: readonly Choice[]; outcome: SelectionOutcome; reason?: string }> {
     const { client, deadlineMs } = this.#options;
-    if (!client.isConnected()) return { chosen: [], outcome: "down", reason: "not connected" };
+    if (!client.isConnected) return { chosen: [], outcome: "down", reason: "not connected" };
     const question = questionOf(offer, room, Math.floor(deadlineMs * ENGINE_SHARE));
     try {
       const answer = await this.#breaker.run((signal) => client.unary(SELECT, question, { deadlineMs, signal }));

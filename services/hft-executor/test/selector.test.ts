@@ -58,7 +58,7 @@ async function selectorAt(address: string, deadlineMs = DEADLINE_MS) {
   const events: RecoveryEvent[] = [];
   const { log } = testContext("hft-executor");
   const selector = new EngineSelector({ client, deadlineMs, log, observe: (event) => events.push(event) });
-  const connected = (): Promise<void> => expect.poll(() => client.isConnected(), { timeout: 10_000 }).toBe(true);
+  const connected = (): Promise<void> => expect.poll(() => client.isConnected, { timeout: 10_000 }).toBe(true);
   const select = async (): Promise<string> => said(await selector.select(OFFER, ROOM));
   return { selector, events, connected, select };
 }

@@ -577,7 +577,7 @@ export const SPANS = {
   "quantum.answer": {
     service: "quantum-engine",
     help: "One question to the quantum engine, from its arrival to its answer; recorded where its caller has a trace",
-    parents: ["feed.block"],
+    parents: ["executor.select"],
     attributes: ["flashloan.question", "flashloan.solver"],
   },
   "executor.simulate": {
