@@ -1,4 +1,4 @@
-import { Interface, keccak256 } from "ethers";
+import { FunctionFragment, Interface, keccak256 } from "ethers";
 import { FlashloanError } from "@flashloan/shared/errors";
 import { bytesSchema, toWord, type Hex } from "@flashloan/evm/hex";
 import type { JsonRpc } from "@flashloan/evm/json-rpc";
@@ -24,12 +24,20 @@ const ABI = new Interface([
   "function FLASHLOAN_PREMIUM_TOTAL() view returns (uint128)",
   "function getReserveData(address) view returns (tuple(uint256 configuration,uint128,uint128,uint128,uint128,uint128,uint40,uint16,address aToken,address,address,address,uint128,uint128,uint128))",
 ]);
+const SELECTORS = new Map(
+  ABI.fragments.filter((one) => one instanceof FunctionFragment).map((one) => [one.name, one.selector]),
+);
 /** Calls that wait for the node at once. */
 const CONCURRENT_MAX = 256;
+/** Where a list stands in a call or an answer that is nothing else: behind this word. */
+const OFFSET = 32;
 /** Storage slots in one extsload. */
 const SLOTS_MAX = 500;
 /** PoolManager's mapping of pools, and the places in a pool's state (StateLibrary of v4-core). */
 const V4 = { poolsSlot: 6n, liquidity: 3n, ticks: 4n, bitmap: 5n } as const;
+
+/** An argument that takes one word: a number, an address, 32 bytes. */
+type Word = bigint | number | Hex;
 
 /** A contract that does not behave as a pool or token of its kind must: its own fault, whoever asks again. */
 export class PoolFault extends Error {
@@ -210,33 +218,45 @@ export class PoolReader {
     const pages: bigint[][] = [];
     for (let at = 0; at < slots.length; at += SLOTS_MAX) pages.push(slots.slice(at, at + SLOTS_MAX));
     const values = await mapLimited(pages, async (page) => {
-      const [words] = await this.#call(manager, "extsload(bytes32[])", [page.map((slot) => `0x${toWord(slot)}`)]);
-      return [...(words as string[])].map(BigInt);
+      const answer = await this.#request(manager, "extsload", [OFFSET, page.length, ...page]);
+      const [, length, ...words] = (answer.slice(2).match(/.{64}/g) ?? []).map((word) => BigInt(`0x${word}`));
+      if (length !== BigInt(page.length) || words.length !== page.length) throw unexpected("extsload", manager, answer);
+      return words;
     });
     return values.flat();
   }
 
-  async #one(to: Hex, method: string, args: readonly unknown[]): Promise<bigint> {
+  async #one(to: Hex, method: string, args: readonly Word[]): Promise<bigint> {
     const [value] = await this.#call(to, method, args);
     return value as bigint;
   }
 
-  async #call(to: Hex, method: string, args: readonly unknown[]): Promise<readonly unknown[]> {
-    const data = ABI.encodeFunctionData(method, args);
-    const result = await this.#rpc
+  async #call(to: Hex, method: string, args: readonly Word[]): Promise<readonly unknown[]> {
+    const answer = await this.#request(to, method, args);
+    try {
+      return ABI.decodeFunctionResult(method, answer);
+    } catch (cause) {
+      throw unexpected(method, to, answer, cause);
+    }
+  }
+
+  /** What a contract answers. Reading a market takes thousands of calls, all of words; a general encoder takes half of that time. */
+  async #request(to: Hex, method: string, args: readonly Word[]): Promise<Hex> {
+    const words = args.map((arg) => toWord(BigInt.asUintN(256, BigInt(arg))));
+    const data = `${SELECTORS.get(method)}${words.join("")}`;
+    return this.#rpc
       .request("eth_call", [{ to, data }, { blockHash: this.#block }], bytesSchema)
       .catch((error: unknown) => {
         if (!isContractFault(error)) throw error;
         throw new PoolFault(`${method} of ${to} fails (${error.message})`, { cause: error });
       });
-    try {
-      return ABI.decodeFunctionResult(method, result);
-    } catch (cause) {
-      throw new PoolFault(`${method} of ${to} answers ${result.length > 66 ? `${result.slice(0, 66)}…` : result}`, {
-        cause,
-      });
-    }
   }
+}
+
+function unexpected(method: string, to: Hex, answer: Hex, cause?: unknown): PoolFault {
+  return new PoolFault(`${method} of ${to} answers ${answer.length > 66 ? `${answer.slice(0, 66)}…` : answer}`, {
+    cause,
+  });
 }
 
 /** True for a call that failed by the contract's own doing. */
