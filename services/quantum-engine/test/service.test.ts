@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { z } from "zod";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
@@ -13,6 +14,7 @@ import { Lifecycle } from "@flashloan/shared/lifecycle";
 import { RpcClient } from "@flashloan/shared/rpc-client";
 import { ANSWERS, timingSchema } from "../src/answers.ts";
 import { quantumConfigSchema } from "../src/config.ts";
+import { QUESTIONS } from "../src/questions.ts";
 import { createQuantumEngineService } from "../src/service.ts";
 
 const DEADLINE_MS = 30_000;
@@ -356,4 +358,50 @@ test("REST describes itself", async () => {
     "/v1/solve/stream",
   ]);
   expect(api.paths["/v1/solve"]).toMatchObject({ post: { requestBody: { required: true }, responses: { 200: {} } } });
+});
+
+test("whatever is sent, the answer is an answer or says what is wrong; nothing fails", async () => {
+  const paths = Object.keys(QUESTIONS).map((kind) =>
+    kind.startsWith("plot-") ? `/v1/plots/${kind.slice("plot-".length)}` : `/v1/${kind}`,
+  );
+  const fields = [
+    "problem",
+    "deadlineMs",
+    "seed",
+    "opportunities",
+    "room",
+    "agents",
+    "tasks",
+    "candidates",
+    "hamiltonian",
+    "ansatz",
+    "grid",
+    "layers",
+    "secondOpinion",
+  ];
+  const inner = [
+    "text",
+    "as",
+    "model",
+    "matrix",
+    "sense",
+    "quadratic",
+    "size",
+    "couplings",
+    "pauliSum",
+    "isingChain",
+    "completions",
+  ];
+  const junk = fc.dictionary(
+    fc.constantFrom(...fields),
+    fc.oneof(fc.jsonValue(), fc.dictionary(fc.constantFrom(...inner), fc.jsonValue())),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(...paths), fc.oneof(junk, fc.jsonValue()), async (path, body) => {
+      const response = await post(path, JSON.stringify(body));
+      const answer = await response.text();
+      expect([200, 400], `${path} ${JSON.stringify(body)}: ${answer}`).toContain(response.status);
+    }),
+    { numRuns: 400, seed: 1 },
+  );
 });
