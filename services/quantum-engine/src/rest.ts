@@ -155,11 +155,18 @@ export async function startRestServer(
       { details: { host, port }, cause },
     );
   }
-  abandoned.addEventListener("abort", () => app.server.closeAllConnections(), { once: true });
+  let stopping: Promise<void> | undefined;
+  const stop = (): Promise<void> => (stopping ??= app.close());
+  const leave = (): void => {
+    // Whoever comes next has to find the port free, even if nobody stops this one.
+    stop().catch((error: unknown) => log.warn({ error }, "rest_not_closed"));
+    app.server.closeAllConnections();
+  };
+  abandoned.addEventListener("abort", leave, { once: true });
   const address = app.server.address();
   return {
     address: `${host}:${typeof address === "object" && address ? address.port : port}`,
-    stop: () => app.close(),
+    stop,
   };
 }
 

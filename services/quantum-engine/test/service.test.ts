@@ -405,3 +405,27 @@ test("whatever is sent, the answer is an answer or says what is wrong; nothing f
     { numRuns: 400, seed: 1 },
   );
 });
+
+test("an engine that is left behind lets go of its ports, although nobody stops it", async () => {
+  const start = async (ports: Record<string, string>, abandoned: AbortSignal) => {
+    const config = readConfig(quantumConfigSchema, ports);
+    return lifecycle.add(
+      "another engine",
+      await createQuantumEngineService(config, testContext("quantum-engine", { abandoned })),
+    );
+  };
+  const leave = new AbortController();
+  const first = await start({ QUANTUM_PORT: "0", QUANTUM_REST_PORT: "0" }, leave.signal);
+  const portOf = (address: string): string => address.split(":").at(-1) ?? "";
+  const ports = { QUANTUM_PORT: portOf(first.address), QUANTUM_REST_PORT: portOf(first.restAddress) };
+  const health = `http://${first.restAddress}/health`;
+  expect((await fetch(health)).status).toBe(200);
+  leave.abort();
+  await expect.poll(() => fetch(health).catch(() => "refused")).toBe("refused");
+  const next = await start(ports, new AbortController().signal);
+  expect([next.address, next.restAddress, (await fetch(health)).status]).toEqual([
+    first.address,
+    first.restAddress,
+    200,
+  ]);
+});
