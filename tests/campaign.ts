@@ -140,7 +140,7 @@ async function supervision(): Promise<{ lines: string[]; ok: boolean }> {
     (variable) => new RpcClient(`127.0.0.1:${stack.port(variable)}`),
   ) as [RpcClient, RpcClient];
   try {
-    const units = ["checkpoint", "market-predictor", "risk-manager", "hft-executor"];
+    const units = ["checkpoint", "market-predictor", "risk-manager", "quantum-engine", "hft-executor"];
     const healed = await runFaults(inContainers(stack, supervisor), units, CONTAINER_FAULTS, say);
     const summary = await summaryAtRest(executor);
     const lines = [

@@ -77,8 +77,13 @@ export async function runFaults<F extends string>(
       if (incident.outcome !== "healed") throw new Error(`${unit} ${fault} ended ${incident.outcome}`);
       const after = await place.runs();
       const touched = [...before.keys()].filter((other) => other !== unit && before.get(other) !== after.get(other));
-      if (touched.length > 0 && !place.endsAll(unit, fault))
-        throw new Error(`${unit} ${fault}: also restarted: ${touched.join()}`);
+      if (touched.length > 0 && !place.endsAll(unit, fault)) {
+        const why = await Promise.all(touched.map((other) => newestIncident(place, other)));
+        const told = why.map((of) => (of ? `${of.fault}: ${of.entries[0]?.text}` : "no incident"));
+        throw new Error(
+          `${unit} ${fault}: also restarted: ${touched.map((other, i) => `${other} (${told[i]})`).join()}`,
+        );
+      }
       healed.push(result);
     }
   return healed;
