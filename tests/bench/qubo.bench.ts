@@ -1,5 +1,6 @@
 /** The benchmark of the binary solvers: `node qubo.bench.ts --help`. */
 import { parseArgs } from "node:util";
+import { BEASLEY } from "@flashloan/qubo/beasley";
 import { randomGraph, spinGlassTorus } from "@flashloan/qubo/instances";
 import { solve } from "@flashloan/qubo/portfolio";
 import { Quadratic, type Coupling } from "@flashloan/qubo/quadratic";
@@ -31,9 +32,13 @@ interface Instance {
 
 const own = "best of long runs";
 const INSTANCES: Readonly<Record<string, Instance>> = {
-  "b50, 10 %": { problem: () => uniform(50, 0.1, 1), best: Number.NaN, source: "proven here" },
+  ...Object.fromEntries(
+    BEASLEY.filter(({ name }) => name.endsWith("-1")).map(({ name, problem, best }) => [
+      name,
+      { problem: () => problem, best, source: "literature" },
+    ]),
+  ),
   "b100, 10 %": { problem: () => uniform(100, 0.1, 1), best: Number.NaN, source: own },
-  "b250, 10 %": { problem: () => uniform(250, 0.1, 1), best: Number.NaN, source: own },
   "b500, 10 %": { problem: () => uniform(500, 0.1, 1), best: Number.NaN, source: own },
   G1: { problem: () => cut(randomGraph(800, 6, 8001)), best: 11_624, source: "literature" },
   "torus 100 × 8": { problem: () => cut(spinGlassTorus(100, 8, 50, 8001)), best: 548, source: own },

@@ -7,8 +7,9 @@ import { takeParts } from "../src/partition.ts";
 import { solve, SOLVERS, type SolveOptions } from "../src/portfolio.ts";
 import { Quadratic, type Coupling } from "../src/quadratic.ts";
 import { State } from "../src/search.ts";
-import { cutProblem, readSparseText } from "../src/sparse-text.ts";
-import { anyProblem, BQP50_1 } from "./instances.ts";
+import { cutProblem } from "../src/sparse-text.ts";
+import { BEASLEY } from "./beasley.ts";
+import { anyProblem } from "./instances.ts";
 
 /** Ends when the target is reached: far more time than that takes. */
 const AMPLE_MS = 60_000;
@@ -87,10 +88,14 @@ test.each(SOLVERS)("%s answers what its assignment is worth, between its bound a
   expect(solution.value === least).toBe(solver !== "greedy");
 });
 
-test("bqp50-1 of the OR-Library: 2098, proven", () => {
-  const { problem, sign } = readSparseText(BQP50_1, "qubo-max");
+test.each(BEASLEY)("$name of the OR-Library: its best known value, $best", ({ problem, sign, best }) => {
+  expect(sign * solve(problem, ample(sign * best)).value).toBe(best);
+});
+
+test("bqp50-1 is proven", () => {
+  const { problem, sign, best } = BEASLEY[0] as (typeof BEASLEY)[number];
   const solution = solve(problem, ample(-Infinity));
-  expect([sign * solution.value, solution.provenOptimal, sign * solution.bound]).toEqual([2098, true, 2098]);
+  expect([sign * solution.value, solution.provenOptimal, sign * solution.bound]).toEqual([best, true, best]);
 });
 
 test("G1 of the G-set: a cut of 11624", () => {
