@@ -43,7 +43,7 @@ const settled = async (): Promise<number> => {
 };
 
 async function startLoad(): Promise<void> {
-  await docker(["rm", "--force", LOAD]).catch(() => undefined);
+  await removeLoad();
   // A task of the stack's own that no update touches: it has the network, the certificates and the image.
   const certificates = ["ca", "cert", "key"].flatMap((part) => [
     "--secret",
@@ -55,14 +55,19 @@ async function startLoad(): Promise<void> {
   await docker(["service", "create", "--detach", "--no-resolve-image", ...options, ...certificates, IMAGE, ...command]);
   await expect.poll(() => docker(["service", "logs", "--raw", LOAD]), POLL).toContain("started");
 }
+const loadContainer = (): Promise<string> => docker(["ps", "--quiet", "--filter", `name=${LOAD}`]);
+/** A service is gone before its container is. */
+async function removeLoad(): Promise<void> {
+  await docker(["service", "rm", LOAD]).catch(() => undefined);
+  await expect.poll(loadContainer, POLL).toBe("");
+}
 async function endLoad(): Promise<{ requests: number; failed: number; errors: string[] }> {
-  const id = await docker(["ps", "--quiet", "--filter", `name=${LOAD}`]);
-  await docker(["kill", "--signal", "SIGTERM", id]);
+  await docker(["kill", "--signal", "SIGTERM", await loadContainer()]);
   const lastLine = async (): Promise<string> =>
     (await docker(["service", "logs", "--raw", LOAD])).split("\n").find((line) => line.startsWith("{")) ?? "";
   await expect.poll(lastLine, POLL).not.toBe("");
   const result = JSON.parse(await lastLine()) as { requests: number; failed: number; errors: string[] };
-  await docker(["service", "rm", LOAD]);
+  await removeLoad();
   return result;
 }
 
