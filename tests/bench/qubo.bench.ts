@@ -144,8 +144,8 @@ else if (
 ${measuredBy("npm run bench -- qubo --write")}, with other work on the machine.
 
 Milliseconds until the best value was found, median over ${seeds} seeds, and how many of them found it within ${limitMs / 1_000} s. The
-textbook's one-flip tabu search is plain JavaScript with restarts. b50 to b500 are drawn as Beasley's instances are (uniform in
-−100 to 100, one in ten); G1 is the G-set's, made by its own generator; the torus is a ±1 spin glass of the same generator.
+textbook's one-flip tabu search is plain JavaScript with restarts. bqp50-1 and bqp250-1 are Beasley's own (OR-Library), b100 and
+b500 are drawn as they are (uniform in −100 to 100, one in ten); G1 is the G-set's, made by its own generator; the torus is a ±1 spin glass of the same generator.
 
 ${text}`,
     );
