@@ -29,7 +29,7 @@ export const timingSchema = z
     elapsedMs: ms.describe("from the question to its answer"),
     queuedMs: ms.describe("how much of that was spent waiting for a thread"),
     overshootMs: ms.describe("by how much the deadline was missed"),
-    cached: z.boolean().describe("the same question was answered before, with as much time"),
+    cached: z.boolean().describe("the same question was answered before, with about as much time"),
   })
   .readonly();
 /** @see timingSchema */

@@ -14,6 +14,8 @@ import { monotonicMs } from "./work.ts";
 
 /** Of the line for the trading loop's thread: a block's choice is worth nothing once the next block is there. */
 const SELECTIONS_WAITING_MAX = 8;
+/** An answer serves again when its thread had about as long as is asked for now. */
+const GRANTED_SHARE_MIN = 0.9;
 /** Improvements that a slow reader may leave unread: newer ones say more. */
 const UNREAD_MAX = 1_000;
 const EXPORT_DEADLINE_MS = 5_000;
@@ -47,7 +49,8 @@ export type Step = { readonly improvement: Improvement } | { readonly result: An
 
 interface Kept {
   readonly answer: Answers[Kind];
-  readonly deadlineMs: number;
+  /** How long its thread might work on it. */
+  readonly grantedMs: number;
 }
 
 /** Starts the threads. Questions of the trading loop have one of their own: nothing else can delay it. */
@@ -118,13 +121,15 @@ export function createEngine(config: QuantumConfig, context: ServiceContext): En
         const { deadlineMs } = body;
         const key = keyOf(kind, body);
         const kept = key === undefined ? undefined : cache.get(key);
-        const cached = kept !== undefined && (kept.deadlineMs >= deadlineMs || isFinal(kept.answer));
+        const cached = kept !== undefined && (kept.grantedMs >= GRANTED_SHARE_MIN * deadlineMs || isFinal(kept.answer));
         const { answer, queuedMs } = cached
           ? { answer: kept.answer, queuedMs: 0 }
           : await work(kind, body, startedMs, { ...options, signal });
         signal.throwIfAborted();
         const elapsedMs = monotonicMs() - startedMs;
-        if (key !== undefined && !cached) cache.set(key, { answer, deadlineMs }, { size: sizeOf(answer) });
+        // What a busy moment left no time for is no answer for a quiet one.
+        if (key !== undefined && !cached && !isDegraded(answer))
+          cache.set(key, { answer, grantedMs: deadlineMs - queuedMs }, { size: sizeOf(answer) });
         const timing = { elapsedMs, queuedMs, overshootMs: Math.max(0, elapsedMs - deadlineMs), cached };
         report(context, kind, answer, timing);
         if ("provenance" in answer) annotate({ "flashloan.solver": answer.provenance.solver });
@@ -210,6 +215,10 @@ function isFinal(answer: Answers[Kind]): boolean {
   return "degraded" in answer ? !answer.degraded : "qubits" in answer;
 }
 
+function isDegraded(answer: Answers[Kind]): boolean {
+  return "degraded" in answer ? answer.degraded : "provenance" in answer && answer.provenance.degraded;
+}
+
 function sizeOf(answer: Answers[Kind]): number {
   return 200 + JSON.stringify(answer).length;
 }
@@ -223,8 +232,7 @@ function rejection(signal: AbortSignal): Promise<never> {
 }
 
 function report({ metrics }: ServiceContext, kind: Kind, answer: Answers[Kind], timing: Timing): void {
-  const isDegraded = "degraded" in answer ? answer.degraded : "provenance" in answer && answer.provenance.degraded;
-  const outcome = timing.cached ? "cached" : isDegraded ? "degraded" : "answered";
+  const outcome = timing.cached ? "cached" : isDegraded(answer) ? "degraded" : "answered";
   metrics.add("flashloan_quantum_questions_total", { kind, outcome });
   metrics.observe("flashloan_quantum_answer_seconds", { kind }, timing.elapsedMs / 1_000);
   metrics.observe("flashloan_quantum_overshoot_seconds", {}, timing.overshootMs / 1_000);

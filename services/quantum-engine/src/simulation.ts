@@ -62,9 +62,7 @@ async function openSimulator(
   bounds: Bounds,
 ): Promise<QaoaSimulator> {
   const { size: qubits } = problem;
-  const bytes =
-    qubits > QUBITS_MAX ? 2 ** Math.min(1000, qubits) * 16 : memoryBytes({ qubits: Math.max(1, qubits), ...how });
-  requireMemory(qubits, bytes, bounds.memoryBytes);
+  requireMemory(qubits, simulationBytes(qubits, how.layersMax, how.gradients), bounds.memoryBytes);
   return QaoaSimulator.create({ qubits, cost: costOf(problem), ...how });
 }
 

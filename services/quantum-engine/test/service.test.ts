@@ -325,6 +325,9 @@ test("a deadline of 0 and 10,000 variables are answered, labelled", async () => 
   const none = solved.parse(await answered("/v1/solve", { ...ring, deadlineMs: 0, seed: 77 }));
   expect(none.provenance).toMatchObject({ degraded: true, provenOptimal: false, solver: "greedy" });
   expect(none.timing.overshootMs).toBeGreaterThan(0);
+  // What had no time is not kept for the next who asks.
+  const again = solved.parse(await answered("/v1/solve", { ...ring, deadlineMs: 0, seed: 77 }));
+  expect([again.timing.cached, again.provenance.degraded]).toEqual([false, true]);
   const size = 10_000;
   const random = createRandom(1);
   const couplings = Array.from({ length: 60_000 }, () => [random.below(size), random.below(size), random.below(9) - 4]);

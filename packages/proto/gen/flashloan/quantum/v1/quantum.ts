@@ -44,7 +44,7 @@ export interface Timing {
   queuedMs: number;
   /** By how much the deadline was missed, in milliseconds; 0 when it was kept. */
   overshootMs: number;
-  /** True when the very same question was answered before, with as much time. */
+  /** True when the very same question was answered before, with about as much time. */
   cached: boolean;
 }
 
