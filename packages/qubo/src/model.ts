@@ -20,11 +20,14 @@ const BITS_MAX = 30;
 export const modelSchema = z.strictObject({
   variables: z.record(
     name,
-    z.union([
-      z.enum(["binary", "spin"]),
-      z.strictObject({ oneHot: z.array(name).min(2, "must offer at least 2 choices").max(1_000) }),
-      z.strictObject({ integer: z.tuple([z.int(), z.int()]) }),
-    ]),
+    z.union(
+      [
+        z.enum(["binary", "spin"]),
+        z.strictObject({ oneHot: z.array(name).min(2, "must offer at least 2 choices").max(1_000) }),
+        z.strictObject({ integer: z.tuple([z.int(), z.int()]) }),
+      ],
+      { error: 'must be "binary", "spin", {"oneHot": [two choices or more]} or {"integer": [least, most]}' },
+    ),
   ),
   objective: z.strictObject({
     sense: z.enum(["minimize", "maximize"]),
@@ -34,14 +37,17 @@ export const modelSchema = z.strictObject({
   }),
   constraints: z
     .array(
-      z.union([
-        z.strictObject({ sum: weights, equals: finite }),
-        z.strictObject({ sum: weights, atMost: finite }),
-        z.strictObject({ sum: weights, atLeast: finite }),
-        z.strictObject({ atMost: z.int().min(0), of: z.array(term).min(1) }),
-        z.strictObject({ conflict: z.array(term).min(2) }),
-        z.strictObject({ implies: z.tuple([term, term]) }),
-      ]),
+      z.union(
+        [
+          z.strictObject({ sum: weights, equals: finite }),
+          z.strictObject({ sum: weights, atMost: finite }),
+          z.strictObject({ sum: weights, atLeast: finite }),
+          z.strictObject({ atMost: z.int().min(0), of: z.array(term).min(1) }),
+          z.strictObject({ conflict: z.array(term).min(2) }),
+          z.strictObject({ implies: z.tuple([term, term]) }),
+        ],
+        { error: "must be {sum} with equals, atMost or atLeast, {atMost, of}, {conflict} or {implies}" },
+      ),
     )
     .max(10_000)
     .default([]),

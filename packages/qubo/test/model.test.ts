@@ -140,7 +140,8 @@ test.each([
   [{ ...base, objective: nothing, constraints: [{ conflict: ["a", "a"] }] }, /constraint 1 names a variable twice/],
   [{ variables: { n: { integer: [4, 1] } }, objective: nothing }, /n: integer \[4, 1\] holds no number/],
   [{ variables: { "1": "binary" }, objective: nothing }, /variables\.1/],
-  [{ variables: { a: "ternary" }, objective: nothing }, /variables\.a/],
+  [{ variables: { a: "ternary" }, objective: nothing }, /variables\.a: must be "binary", "spin", /],
+  [{ ...base, objective: nothing, constraints: [{ never: ["a"] }] }, /constraints\.0: must be \{sum\}/],
   [[], /the model: /],
 ])("refuses %j", (model, message) => {
   expect(() => compile(model)).toThrow(message);
