@@ -42,7 +42,7 @@ class GraphBaseRandom {
   }
 }
 
-/** A graph for a maximum cut. */
+/** A graph for a maximum cut; its edges in the order in which the generator made them. */
 export interface Graph {
   readonly size: number;
   readonly edges: readonly Coupling[];
@@ -55,26 +55,103 @@ export function randomGraph(size: number, density: number, seed: number): Graph 
   const edges = new Map<number, Coupling>();
   while (edges.size < count) {
     const [u, v] = [random.below(size), random.below(size)];
-    const key = Math.min(u, v) * size + Math.max(u, v);
+    const key = edgeKey(size, u, v);
     if (u !== v && !edges.has(key)) edges.set(key, [u, v, 1]);
   }
   return { size, edges: [...edges.values()] };
 }
 
-/** `rudy -spinglass2pm ROWS COLUMNS PERCENT SEED`: a torus whose couplings are −1 (so many per cent) or +1. */
-export function spinGlassTorus(rows: number, columns: number, percent: number, seed: number): Graph {
-  const random = new GraphBaseRandom(seed);
+/** `rudy -toroidal_grid_2D ROWS COLUMNS`. */
+export function torus(rows: number, columns: number): Graph {
   const size = rows * columns;
-  const negative = Math.floor((2 * size * percent) / 100);
-  const weights: number[] = Array.from({ length: 2 * size }, (_, k) => (k < negative ? -1 : 1));
-  for (let j = 2 * size; j > 1; j--) {
-    const k = random.below(j);
-    [weights[j - 1], weights[k]] = [weights[k] as number, weights[j - 1] as number];
+  const vertices = Array.from({ length: size }, (_, i) => i);
+  const right = (i: number): number => (i % columns === columns - 1 ? i - columns + 1 : i + 1);
+  return {
+    size,
+    edges: [
+      ...vertices.map((i): Coupling => [i, right(i), 1]),
+      ...vertices.map((i): Coupling => [i, (i + columns) % size, 1]),
+    ],
+  };
+}
+
+/**
+ * `rudy -planar SIZE DENSITY SEED`: triangles are divided at random, then edges dropped until so many per cent of the most
+ * that a planar graph can have are left. G14 is the union of 800 99 8001 and 800 99 8002.
+ */
+export function planarGraph(size: number, density: number, seed: number): Graph {
+  const random = new GraphBaseRandom(seed);
+  const faces: [number, number, number][] = [[0, 1, 2]];
+  const edges: Coupling[] = [
+    [0, 1, 1],
+    [0, 2, 1],
+    [1, 2, 1],
+  ];
+  const most = 3 * (size - 2);
+  for (let vertex = 3; vertex < size; vertex++) {
+    const divided = random.below(faces.length);
+    const [a, b, c] = faces[divided] as [number, number, number];
+    for (const corner of [a, b, c]) edges.push([corner, vertex, 1]);
+    faces[divided] = [a, b, vertex];
+    faces.push([a, c, vertex], [b, c, vertex]);
   }
-  const edges = weights.map((weight, k): Coupling => {
-    const i = k % size;
-    if (k >= size) return [i, (i + columns) % size, weight];
-    return [i, i % columns === columns - 1 ? i - columns + 1 : i + 1, weight];
-  });
+  while (edges.length > (density * most) / 100) {
+    const dropped = random.below(edges.length);
+    const last = edges.pop() as Coupling;
+    if (dropped < edges.length) edges[dropped] = last;
+  }
   return { size, edges };
+}
+
+/** `rudy … + `: the edges of both, each once. */
+export function union(a: Graph, b: Graph): Graph {
+  const edges = new Map([...a.edges, ...b.edges].map((edge) => [edgeKey(a.size, edge[0], edge[1]), edge]));
+  return { size: a.size, edges: [...edges.values()] };
+}
+
+/**
+ * `rudy … -random 0 1 SEED -times 2 -plus -1`: weights of −1 or +1, drawn vertex by vertex, at each from its newest edge to
+ * its oldest. G6 is that of G1, G11 that of the torus 100 8, both with 8001.
+ */
+export function signed({ size, edges }: Graph, seed: number): Graph {
+  const random = new GraphBaseRandom(seed);
+  const upward: Coupling[][] = Array.from({ length: size }, () => []);
+  for (const [u, v, weight] of edges) upward[Math.min(u, v)]?.unshift([Math.min(u, v), Math.max(u, v), weight]);
+  return { size, edges: upward.flat().map(([u, v]): Coupling => [u, v, 2 * random.below(2) - 1]) };
+}
+
+function edgeKey(size: number, u: number, v: number): number {
+  return Math.min(u, v) * size + Math.max(u, v);
+}
+
+/** What {@link pardalosRodgers} draws: entries are whole, in the ranges given, those off the diagonal with a probability. */
+export interface Draw {
+  readonly size: number;
+  readonly density: number;
+  readonly seed: number;
+  readonly diagonal: readonly [least: number, most: number];
+  readonly offDiagonal: readonly [least: number, most: number];
+}
+
+/**
+ * Pardalos and Rodgers' generator (Computing 45, 1990), which made the gka and the be instances: a matrix Q of which x'Qx is
+ * minimized, each entry off the diagonal given once. Lehmer's generator (16807 modulo 2³¹ − 1) runs twice: from the seed to
+ * say where entries are, from twice the seed to say what they are.
+ */
+export function pardalosRodgers({ size, density, seed, diagonal, offDiagonal }: Draw): readonly Coupling[] {
+  const [place, value] = [lehmer(seed), lehmer(2 * seed)];
+  const entry = ([least, most]: readonly [number, number]): number => least + Math.floor((most - least + 1) * value());
+  const entries: Coupling[] = [];
+  for (let i = 0; i < size; i++) {
+    entries.push([i, i, entry(diagonal)]);
+    for (let j = i + 1; j < size; j++) if (place() < density) entries.push([i, j, entry(offDiagonal)]);
+  }
+  return entries;
+}
+
+/** Uniform in 0 … 1. The products stay below 2⁵³, so that numbers hold them exactly. */
+function lehmer(seed: number): () => number {
+  const modulus = 2 ** 31 - 1;
+  let state = seed % modulus;
+  return () => (state = (state * 16_807) % modulus) / modulus;
 }

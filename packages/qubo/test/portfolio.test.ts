@@ -2,13 +2,13 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { createRandom } from "@flashloan/shared/random";
 import { branchAndBound } from "../src/exact.ts";
-import { randomGraph, spinGlassTorus } from "../src/instances.ts";
+import { torus } from "../src/instances.ts";
 import { takeParts } from "../src/partition.ts";
 import { solve, SOLVERS, type SolveOptions } from "../src/portfolio.ts";
 import { Quadratic, type Coupling } from "../src/quadratic.ts";
 import { State } from "../src/search.ts";
 import { cutProblem } from "../src/sparse-text.ts";
-import { BEASLEY } from "./beasley.ts";
+import { BE, BEASLEY, G_SET, GKA } from "./libraries.ts";
 import { anyProblem } from "./instances.ts";
 
 /** Ends when the target is reached: far more time than that takes. */
@@ -88,30 +88,38 @@ test.each(SOLVERS)("%s answers what its assignment is worth, between its bound a
   expect(solution.value === least).toBe(solver !== "greedy");
 });
 
-test.each(BEASLEY)("$name of the OR-Library: its best known value, $best", ({ problem, sign, best }) => {
-  expect(sign * solve(problem, ample(sign * best)).value).toBe(best);
+test("the libraries have as many instances, variables and couplings as their authors say", () => {
+  expect([BEASLEY, GKA, BE, G_SET].map(({ length }) => length)).toEqual([7, 40, 80, 5]);
+  const sizes = [...BEASLEY.slice(-2), ...G_SET].map(({ name, problem }) => [
+    name,
+    problem().size,
+    problem().couplings,
+  ]);
+  expect(sizes).toEqual([
+    ["bqp100-1", 100, 464],
+    ["bqp250-1", 250, 3089],
+    ["G1", 800, 19_176],
+    ["G6", 800, 19_176],
+    ["G11", 800, 1600],
+    ["G14", 800, 4694],
+    ["G22", 2000, 19_990],
+  ]);
+});
+
+/** Of G14 and G22 the best known cuts are not reached in a test's time: docs/benchmarks.md has how close. */
+const REACHED = [...BEASLEY, ...GKA, ...BE, ...G_SET.filter(({ name }) => ["G1", "G6", "G11"].includes(name))];
+test.each(REACHED)("$name: the best known value, $best", ({ problem, best }) => {
+  expect(solve(problem(), ample(best)).value).toBe(best);
 });
 
 test("bqp50-1 is proven", () => {
-  const { problem, sign, best } = BEASLEY[0] as (typeof BEASLEY)[number];
-  const solution = solve(problem, ample(-Infinity));
-  expect([sign * solution.value, solution.provenOptimal, sign * solution.bound]).toEqual([best, true, best]);
-});
-
-test("G1 of the G-set: a cut of 11624", () => {
-  const { size, edges } = randomGraph(800, 6, 8001);
-  expect(edges).toHaveLength(19_176);
-  expect(solve(cutProblem(size, edges), ample(-11_624)).value).toBe(-11_624);
-});
-
-test("a torus of 800 spins: the value that every long run ends in", () => {
-  const { size, edges } = spinGlassTorus(100, 8, 50, 8001);
-  const solution = solve(cutProblem(size, edges), ample(-548));
-  expect([solution.value, solution.solver]).toEqual([-548, "annealing"]);
+  const { problem, best } = BEASLEY[0] as (typeof BEASLEY)[number];
+  const solution = solve(problem(), ample(-Infinity));
+  expect([solution.value, solution.provenOptimal, solution.bound]).toEqual([best, true, best]);
 });
 
 test("a torus without frustration: every edge that can be cut is, and that is proven by the bound", () => {
-  const edges = spinGlassTorus(10, 10, 0, 1).edges;
+  const { edges } = torus(10, 10);
   const solution = solve(cutProblem(100, edges), ample(-Infinity));
   expect([solution.value, solution.provenOptimal]).toEqual([-200, true]);
 });

@@ -37,8 +37,8 @@ const HEAWOOD = Array.from({ length: 14 }, (_, i) => [
 ]).flat();
 
 describe("angles that are known", () => {
-  // Of what Wurtz and Lykov (2021) give from 7 layers on, .859793 .867407 .873522, the last two digits can't be had:
-  // docs/optimization.md.
+  // Of what Wurtz and Lykov (2021) give from 7 layers on, .859793 .867407 .873522, the last digits are not those of their
+  // own angles: the next test and docs/optimization.md.
   test.each([
     [1, 0.69245009, 0.69245],
     [2, 0.75590646, 0.755906],
@@ -52,6 +52,25 @@ describe("angles that are known", () => {
   ])("p = %i cuts %f of a 3-regular graph, published as %f", (layers, share, published) => {
     expect(treeValue(fixedAngles(layers), 3)).toBeCloseTo(share, 6);
     expect(share).toBeCloseTo(published, layers <= 6 ? 5 : 4);
+  });
+
+  // From the file behind the published shares (danlkv/fixed-angle-QAOA, data/magic_stickynote11_SMOOTH.json), which gives
+  // them as .8597933 and .8735216; its γ is half of ours.
+  test.each([
+    [
+      7,
+      0.85978137,
+      [0.1550449, 0.30910941, 0.34512393, 0.37561104, 0.42954263, 0.51019501, 0.56103313],
+      [0.64814025, 0.55392498, 0.4898834, 0.44501772, 0.34058369, 0.24382693, 0.13063457],
+    ],
+    [
+      9,
+      0.87347421,
+      [0.1397006, 0.28306662, 0.3156113, 0.33966626, 0.36312033, 0.38402821, 0.437261, 0.51873546, 0.55899333],
+      [0.65447387, 0.56186397, 0.5090114, 0.48677629, 0.45143509, 0.40321108, 0.30473032, 0.21983296, 0.11718174],
+    ],
+  ])("p = %i at the published angles cuts %f, exactly", (_, share, halfGammas, betas) => {
+    expect(treeValue({ gammas: halfGammas.map((gamma) => 2 * gamma), betas }, 3)).toBeCloseTo(share, 7);
   });
 
   test("the simulator says the same of a graph without short cycles", async () => {
@@ -87,6 +106,16 @@ describe("angles that are known", () => {
   });
 });
 
+test("a ring of 20, simulated, is worth what nine layers on a tree are, whatever the angles", async () => {
+  const simulator = await QaoaSimulator.create(ring(20));
+  const { gammas, betas } = fixedAngles(9);
+  const energy = simulator.energy(
+    gammas.map((gamma) => -gamma),
+    betas,
+  );
+  expect(-energy / 20).toBeCloseTo(treeValue({ gammas, betas }, 2), 10);
+});
+
 describe("the Sherrington–Kirkpatrick model", () => {
   // Angles and values that Basso et al. (2022) publish; their γ is half of ours.
   test.each([
@@ -99,6 +128,11 @@ describe("the Sherrington–Kirkpatrick model", () => {
       0.6073,
       [0.2268, 0.4162, 0.4332, 0.4608, 0.4818, 0.5179, 0.5717, 0.6393],
       [0.6151, 0.4906, 0.4244, 0.378, 0.3224, 0.2606, 0.1884, 0.103],
+    ],
+    [
+      0.6408,
+      [0.2019, 0.3799, 0.3963, 0.4196, 0.4291, 0.4431, 0.4611, 0.4895, 0.5299, 0.582, 0.6405],
+      [0.6268, 0.507, 0.4502, 0.4196, 0.3822, 0.3451, 0.3036, 0.2571, 0.2051, 0.1459, 0.0788],
     ],
   ])("V = %f at the published angles", (energy, gammas, betas) => {
     expect(Math.round(infiniteDegreeValue({ gammas: gammas.map((gamma) => 2 * gamma), betas }) * 1e4) / 1e4).toBe(
