@@ -115,9 +115,9 @@ export function union(a: Graph, b: Graph): Graph {
  */
 export function signed({ size, edges }: Graph, seed: number): Graph {
   const random = new GraphBaseRandom(seed);
-  const upward: Coupling[][] = Array.from({ length: size }, () => []);
-  for (const [u, v, weight] of edges) upward[Math.min(u, v)]?.unshift([Math.min(u, v), Math.max(u, v), weight]);
-  return { size, edges: upward.flat().map(([u, v]): Coupling => [u, v, 2 * random.below(2) - 1]) };
+  const newestFirst: number[][] = Array.from({ length: size }, () => []);
+  for (const [u, v] of edges) newestFirst[Math.min(u, v)]?.unshift(Math.max(u, v));
+  return { size, edges: newestFirst.flatMap((ends, u) => ends.map((v): Coupling => [u, v, 2 * random.below(2) - 1])) };
 }
 
 function edgeKey(size: number, u: number, v: number): number {
